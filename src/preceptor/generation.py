@@ -1,0 +1,135 @@
+"""The one call every policy answers: requests in, continuations out.
+
+A request is one draw from one prefix; a policy is handed many at once and batches, shares prefixes and
+orders the work as it likes. The random stream of a draw is `stream_seed(seed, problem, prefix, draw)`,
+so what a draw returns does not depend on what else was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from preceptor.errors import ItemError
+from preceptor.trace import Finish, Problem, content_id, stream_seed
+from preceptor.usage import Usage
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample. The defaults are the policy's own distribution."""
+
+    temperature: float = 1.0
+    """0 is greedy."""
+    top_p: float = 1.0
+    top_k: int = 0
+    """0 is off."""
+    max_tokens: int = 256
+    """Limit on the new tokens of one continuation."""
+    stop: tuple[str, ...] = ()
+    """Text at which to stop (`Finish.BOUNDARY`); the stop text itself is kept, so steps stay whole."""
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0 or self.max_tokens < 1:
+            raise ValueError(
+                f"sampling: got {self}, expected temperature >= 0, 0 < top_p <= 1, top_k >= 0, "
+                "max_tokens >= 1"
+            )
+
+    def to_record(self) -> dict[str, Any]:
+        return {**asdict(self), "stop": list(self.stop)}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One draw from one prefix."""
+
+    problem: Problem
+    prefix: str = ""
+    """Text of the trace so far, after the prompt."""
+    prefix_ids: tuple[int, ...] | None = None
+    """Sampled ids of `prefix`, when known; they win over re-encoding the text."""
+    draw: int = 0
+    seed: int = 0
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @property
+    def stream(self) -> int:
+        return stream_seed(self.seed, self.problem.id, self.prefix, self.draw)
+
+    def key(self, policy: str) -> str:
+        """Content hash under which the store keeps the answer of the policy with this fingerprint."""
+        return content_id(
+            "rollout",
+            policy,
+            self.problem.id,
+            self.problem.prompt,
+            self.prefix,
+            self.draw,
+            self.seed,
+            self.sampling.to_record(),
+        )
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What a policy wrote after one request's prefix."""
+
+    text: str
+    finish: Finish
+    token_ids: tuple[int, ...] | None = None
+    token_ends: tuple[int, ...] | None = None
+    """Character offset in `text` at which each token ends."""
+    logprobs: tuple[float, ...] | None = None
+    """Log-probability of each token at temperature 1, before top-p and top-k."""
+    usage: Usage = field(default_factory=Usage)
+    error: ItemError | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        def listed(values: tuple[Any, ...] | None) -> list[Any] | None:
+            return None if values is None else list(values)
+
+        return {
+            "text": self.text,
+            "finish": self.finish.value,
+            "token_ids": listed(self.token_ids),
+            "token_ends": listed(self.token_ends),
+            "logprobs": listed(self.logprobs),
+            "usage": self.usage.to_record(),
+            "error": None if self.error is None else self.error.to_record(),
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Continuation:
+        def listed(name: str) -> tuple[Any, ...] | None:
+            return None if record.get(name) is None else tuple(record[name])
+
+        return cls(
+            text=record["text"],
+            finish=Finish(record["finish"]),
+            token_ids=listed("token_ids"),
+            token_ends=listed("token_ends"),
+            logprobs=listed("logprobs"),
+            usage=Usage.from_record(record.get("usage")),
+            error=ItemError.from_record(record.get("error")),
+        )
+
+    @classmethod
+    def failed(cls, kind: str, message: str, usage: Usage | None = None) -> Continuation:
+        return cls("", Finish.ERROR, usage=usage or Usage(), error=ItemError(kind, message))
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Continues prefixes."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the distribution of continuations may change (weights, template, server)."""
+        ...
+
+    def generate(self, requests: Sequence[Request]) -> list[Continuation]:
+        """One continuation per request, in order. A request that fails alone comes back with
+        `Finish.ERROR` and an `ItemError`; only a backend that is down as a whole raises."""
+        ...

@@ -1,0 +1,28 @@
+"""Shared fixtures. Run everything with `make test`, one file with `python -m pytest tests/...`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def tiny_policy_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.tiny import save_tiny_policy
+
+    return save_tiny_policy(tmp_path_factory.mktemp("tiny-policy"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The real data beside the checkout; tests that need it skip with this reason where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("real data is not beside this checkout (../shared/data)")
+    return SHARED
