@@ -1,1 +1,48 @@
-"""(map to be written)"""
+"""Worlds: problem families whose truth is known, and readers of public data sets.
+
+    base.py               what a world is: `World`, `StepTruth`
+    arithmetic.py         word problems with 2-8 dependent operations; generation in `word_problems.py`,
+                          the truth about every line in `arithmetic_oracle.py`
+    twentyfour.py         Game of 24 with exact reachability
+    readers.py            public data sets as problems, traces and human judgements
+    load.py               `load_problems("world:arithmetic" | FILE | DIRECTORY)`
+    default_policy/       the small policy that ships with the package (`scripts/train_default_policy.py`)
+
+One more world: a file with a class that satisfies `World`, and a line in `WORLDS`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from preceptor.trace import Problem
+from preceptor.worlds.arithmetic import Arithmetic
+from preceptor.worlds.base import StepTruth, World, first_invalid
+from preceptor.worlds.load import load_problems
+from preceptor.worlds.twentyfour import Game24
+
+WORLDS: dict[str, World] = {"arithmetic": Arithmetic(), "game24": Game24()}
+
+DEFAULT_POLICY = Path(__file__).parent / "default_policy"
+"""Directory of the shipped policy, in the standard Hugging Face format."""
+
+
+def arithmetic(split: str = "test", n: int = 64, seed: int = 0, **knobs: Any) -> list[Problem]:
+    """Word problems; see `Arithmetic.problems`."""
+    return Arithmetic().problems(split, n, seed, **knobs)
+
+
+def game24(split: str = "test", n: int = 64, seed: int = 0) -> list[Problem]:
+    """Game of 24 puzzles; see `Game24.problems`."""
+    return Game24().problems(split, n, seed)
+
+
+__all__ = [
+    "DEFAULT_POLICY",
+    "WORLDS",
+    "StepTruth",
+    "World",
+    "arithmetic",
+    "first_invalid",
+    "game24",
+    "load_problems",
+]

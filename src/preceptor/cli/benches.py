@@ -1,0 +1,60 @@
+"""`preceptor bench NAME`: measure a scorer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from preceptor.cli import console
+from preceptor.cli.options import AsJson, Seed, scorer_of
+from preceptor.errors import InputError
+
+app = typer.Typer(help="Measure a scorer on labelled data.", no_args_is_help=True, rich_markup_mode=None)
+
+Data = Annotated[Path, typer.Option("--data", help="The data set's folder or file.")]
+
+
+@app.command()
+def processbench(
+    data: Data,
+    scorer: Annotated[str, typer.Option("--scorer", help="A reward model's directory.")],
+    threshold: Annotated[
+        str,
+        typer.Option(help='A number, or "tuned": chosen on the gsm8k subset and carried over to the others.'),
+    ] = "0.5",
+    items: Annotated[Path | None, typer.Option(help="JSONL file for the verdict on every item.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """First-error accuracy against human labels (ProcessBench), per subset, with bootstrap intervals.
+
+    \b
+      preceptor bench processbench --data processbench/ --scorer prm/
+    """
+    from preceptor.bench import bench_processbench
+
+    try:
+        policy: float | str = threshold if threshold == "tuned" else float(threshold)
+    except ValueError as error:
+        raise InputError(f'--threshold: got {threshold!r}, expected a number or "tuned"') from error
+    judge = scorer_of(scorer)
+    with console.stage("score", "traces") as line:
+        report = bench_processbench(data, judge, threshold=policy, progress=line)
+    if items is not None:
+        report.write_items(items)
+    console.emit(report.to_record(), as_json, report.table())
+
+
+@app.command()
+def pools(data: Data, seed: Seed = 0, as_json: AsJson = False) -> None:
+    """maj@k, BoN@k and weighted vote of scored pools of candidates, for every reward model and aggregator.
+
+    \b
+      preceptor bench pools --data bon_pools/
+    """
+    from preceptor.bench import bench_pools
+
+    with console.stage("pools", "cells") as line:
+        report = bench_pools(data, seed=seed, progress=line)
+    console.emit(report.to_record(), as_json, report.table())

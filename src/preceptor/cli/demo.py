@@ -1,0 +1,130 @@
+"""`preceptor demo` and `preceptor view`: the whole path on the built-in world, and its report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from preceptor.cli import console
+from preceptor.cli.options import AsJson, Out, Seed
+from preceptor.errors import InputError
+from preceptor.progress import Progress
+
+QUICK: dict[str, Any] = {
+    "train_problems": 48,
+    "compared_problems": 16,
+    "test_problems": 24,
+    "budget": 200,
+    "epochs": 1.0,
+    "learn_steps": 2,
+    "learn_prompts": 4,
+    "learn_generations": 4,
+}
+
+
+def demo(
+    out: Out,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A tenth of the size: shows the path, proves nothing.")
+    ] = False,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Sample, label, train a verifier, search, train the policy and measure it all, on two CPU cores.
+
+    Writes report.html and the plain files it is drawn from.
+
+    \b
+      preceptor demo --out runs/demo
+    """
+    from preceptor.recipes import DemoConfig
+    from preceptor.recipes import demo as run
+    from preceptor.view.demo import write_report
+
+    config = replace(DemoConfig(seed=seed), **(QUICK if quick else {}))
+    rows = run(out, config, _stage)
+    report = write_report(out)
+    console.emit(
+        {"out": str(out), "report": str(report), "stages": rows},
+        as_json,
+        f"\n{summary(rows)}\n\nreport: {report}",
+    )
+
+
+@contextmanager
+def _stage(name: str, unit: str) -> Iterator[Progress]:
+    with console.stage(name, unit) as line:
+        yield line
+
+
+def summary(rows: list[dict[str, Any]]) -> str:
+    """The closing tables."""
+    labels = [
+        [
+            r["stage"].removeprefix("label "),
+            r["question"],
+            console.rate(r["f1"]),
+            f"{r['generated']:,}",
+            f"{r['seconds']:.0f}",
+        ]
+        for r in rows
+        if r["stage"].startswith("label ") and "f1" in r
+    ]
+    check = next(r for r in rows if r["stage"] == "check prm")
+    labels.append(
+        ["prm (held out)", "value", console.rate(check["tuned"]["f1"]), "0", f"{check['seconds']:.0f}"]
+    )
+    solved = [
+        [
+            r["stage"].removeprefix("solve "),
+            f"{r['accuracy']:.3f} [{r['interval'][0]:.3f}, {r['interval'][1]:.3f}]",
+            "-" if r["over_majority"] is None else console.rate(r["over_majority"]),
+            f"{r['tokens_per_problem']:.0f}",
+            f"{r['ledger']['scorer'].get('scored', 0) / r['problems']:.0f}",
+        ]
+        for r in rows
+        if r["stage"].startswith("solve ")
+    ]
+    learned = [
+        [r["stage"].removeprefix("learn "), console.rate(r["before"]), console.rate(r["after"]),
+         f"{r['usage']['policy']['generated']:,}"]
+        for r in rows
+        if r["stage"].startswith("learn ")
+    ]  # fmt: skip
+    return "\n\n".join(
+        [
+            console.table(labels, ["first error", "question", "F1 against the oracle", "tokens", "s"]),
+            console.table(solved, ["strategy", "accuracy", "over majority", "tokens/problem", "scored"]),
+            console.table(learned, ["policy training", "before", "after", "tokens"]),
+        ]
+    )
+
+
+def view(
+    run: Annotated[Path, typer.Argument(help="Directory of a run, e.g. runs/demo.")],
+    as_json: AsJson = False,
+) -> None:
+    """Draw the report of a run again from its plain files.
+
+    \b
+      preceptor view runs/demo
+    """
+    from preceptor.view.demo import write_report
+
+    for name in ("config.json", "metrics.jsonl", "items.jsonl"):
+        if not (run / name).is_file():
+            raise InputError(
+                f"{run}: got no {name}, expected the directory of a finished `preceptor demo` run"
+            )
+    try:
+        json.loads((run / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{run / 'config.json'}: not JSON ({error}). Run preceptor demo again.") from error
+    report = write_report(run)
+    console.emit({"report": str(report)}, as_json, str(report))

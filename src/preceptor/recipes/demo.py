@@ -1,0 +1,357 @@
+"""The main job from end to end on the arithmetic world: sample, label, train, search, train the policy, measure.
+
+Everything a run found is in plain files under its directory; `preceptor.view.demo` draws the report from
+those alone. The stages are functions of their own, so a reader can take one out. Left out: real models and
+real data, which take the same path through the command line.
+
+    config.json      settings, versions, seeds        run.db           the store: traces, rollouts, labels
+    metrics.jsonl    one row per stage                prm/             the reward model
+    labels.jsonl     the compared training traces with every label
+    items.jsonl      held-out traces with the oracle's and the reward model's scores
+    solve/, learn/   searches and policy trainings
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from preceptor import __version__
+from preceptor.annotate import MathShepherd, OmegaBisection, WorldOracle, label
+from preceptor.bench.calibration import calibration_figures, reliability_bins
+from preceptor.bench.discrimination import bootstrap_auroc
+from preceptor.bench.first_error import (
+    f1_of_sums,
+    first_error_counts,
+    first_error_rows,
+    tune_first_error_threshold,
+    up_to_first_error,
+)
+from preceptor.bench.statistics import Estimate, bootstrap_sums, cluster_sums, paired_bootstrap, wilson
+from preceptor.generation import Sampling
+from preceptor.judgement import Judgement, Scorer, first_below
+from preceptor.policy import TransformersPolicy, load_policy, sample
+from preceptor.progress import Progress
+from preceptor.reward import PRM, train
+from preceptor.search import BestOfN, Greedy, Majority, StepBeam, Strategy, WeightedVote, solve
+from preceptor.store import Store, write_jsonl
+from preceptor.trace import Problem, Trace
+from preceptor.usage import Budget
+from preceptor.worlds import DEFAULT_POLICY, arithmetic
+
+Stage = Callable[[str, str], AbstractContextManager[Progress]]
+"""(name of the stage, unit of its work) -> the progress line for it."""
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Sizes of the run; the defaults take a few minutes on two CPU cores."""
+
+    train_problems: int = 512
+    samples: int = 4
+    """Traces per problem, for labels and for the held-out check alike."""
+    compared_problems: int = 96
+    """Training problems on which the three label sources are compared."""
+    rollouts: int = 8
+    test_problems: int = 160
+    budget: int = 600
+    """Generated tokens per held-out problem, the same for every strategy."""
+    epochs: float = 4.0
+    learn_steps: int = 30
+    learn_prompts: int = 16
+    learn_generations: int = 8
+    learn_lr: float = 3e-4
+    max_tokens: int = 160
+    seed: int = 0
+
+
+@dataclass
+class Run:
+    """A run in progress: settings, files, and what the stages hand on."""
+
+    out: Path
+    config: DemoConfig
+    stage: Stage
+    policy: TransformersPolicy
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(max_tokens=self.config.max_tokens)
+
+    def record(self, stage: str, began: float, **figures: Any) -> None:
+        """Append a row to metrics.jsonl, so that a killed run keeps what it found."""
+        row = {"stage": stage, "seconds": round(time.monotonic() - began, 2), **figures}
+        self.metrics.append(row)
+        write_jsonl(self.out / "metrics.jsonl", self.metrics)
+
+
+def demo(out: str | Path, config: DemoConfig, stage: Stage) -> list[dict[str, Any]]:
+    """Run everything and return the rows of metrics.jsonl."""
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    policy = load_policy("world:arithmetic")
+    assert isinstance(policy, TransformersPolicy)
+    run = Run(out, config, stage, policy)
+    _write_config(run)
+    training = arithmetic("train", config.train_problems, config.seed)
+    testing = arithmetic("test", config.test_problems, config.seed)
+    with Store(out / "run.db") as store:
+        traces = draw(run, "sample", training, store)
+        labels = compare_labels(run, traces, store)
+        prm = train_verifier(run, labels)
+        check_verifier(run, prm, draw(run, "held-out", testing, store))
+    search(run, prm, testing)
+    reinforce(run, prm, training, testing)
+    return run.metrics
+
+
+def draw(run: Run, name: str, problems: Sequence[Problem], store: Store) -> list[Trace]:
+    """Sample traces and keep them."""
+    began = time.monotonic()
+    with run.stage(name, "traces") as line:
+        traces = sample(
+            run.policy, problems, run.config.samples, run.config.seed, run.sampling, store, progress=line
+        )
+    store.put_traces(traces)
+    correct, decided = (
+        sum(bool(t.grade and getattr(t.grade, a)) for t in traces) for a in ("correct", "decided")
+    )
+    run.record(
+        name,
+        began,
+        problems=len(problems),
+        traces=len(traces),
+        undecided=len(traces) - decided,
+        generated=sum(t.usage.generated for t in traces),
+        accuracy=wilson(correct, decided).to_record(),
+    )
+    return traces
+
+
+def compare_labels(run: Run, traces: Sequence[Trace], store: Store) -> Any:
+    """Label by the oracle, by Monte Carlo and by bisection; returns bisection's labels of all traces."""
+    c = run.config
+    compared = traces[: c.compared_problems * c.samples]
+    truth = [j.first_error for j in WorldOracle().score(compared)]
+    shared: dict[str, Any] = {"rollouts": c.rollouts, "sampling": run.sampling, "seed": c.seed}
+    # Each method starts without the other's rollouts, so that the costs can be compared.
+    methods: dict[str, Scorer] = {
+        "world-oracle": WorldOracle(),
+        "math-shepherd": MathShepherd(run.policy, target="soft", **shared),
+        "omega-bisection": OmegaBisection(run.policy, **shared),
+    }
+    said: dict[str, Sequence[Judgement]] = {}
+    for name, annotator in methods.items():
+        began = time.monotonic()
+        with run.stage(f"label {name}", "traces") as line:
+            found = label(annotator, compared, progress=line)
+        said[name] = found.judgements
+        run.record(
+            f"label {name}",
+            began,
+            question=annotator.question.value,
+            traces=len(compared),
+            steps=sum(s is not None for j in found.judgements for s in j.scores or ()),
+            failed=found.failed,
+            generated=found.usage.policy.generated,
+            **first_error_figures(compared, [j.first_error for j in found.judgements], truth),
+        )
+    write_items(run.out / "labels.jsonl", compared, said)
+    began = time.monotonic()
+    annotator = OmegaBisection(run.policy, store=store, **shared)
+    with run.stage("label all", "traces") as line:
+        labels = label(annotator, traces, store, progress=line)
+    run.record("label all", began, traces=len(traces), failed=labels.failed,
+               generated=labels.usage.policy.generated)  # fmt: skip
+    return labels
+
+
+def first_error_figures(
+    traces: Sequence[Trace], found: Sequence[int | None], truth: Sequence[int | None]
+) -> dict[str, Any]:
+    """Accuracies and F1 of the first error, with a bootstrap over problems."""
+    actual = [-1 if t is None else t for t in truth]
+    rows = cluster_sums([t.problem.id for t in traces], first_error_rows(found, actual))
+    counts = first_error_counts(found, actual)
+    return {
+        "error_accuracy": counts.error_accuracy,
+        "correct_accuracy": counts.correct_accuracy,
+        "f1": bootstrap_sums(rows, f1_of_sums).to_record(),
+        "unknown": sum(f is None for f in found),
+    }
+
+
+def train_verifier(run: Run, labels: Any) -> PRM:
+    """Train a reward model on the labels, from the policy's own weights."""
+    began = time.monotonic()
+    with run.stage("train prm", "steps") as line:
+        prm = train(
+            labels,
+            backbone=DEFAULT_POLICY,
+            out=run.out / "prm",
+            objective="soft",
+            epochs=run.config.epochs,
+            lr=1e-3,
+            seed=run.config.seed,
+            progress=line,
+        )
+    report = json.loads((run.out / "prm" / "training.json").read_text(encoding="utf-8"))
+    run.record("train prm", began, rows=report["rows"], loss=report["loss"], parity=report["parity"],
+               held_out=report["held_out"])  # fmt: skip
+    return prm
+
+
+def check_verifier(run: Run, prm: PRM, traces: Sequence[Trace]) -> None:
+    """First-error F1 of the reward model on problems it never saw, against the oracle; writes items.jsonl."""
+    began = time.monotonic()
+    oracle = WorldOracle().score(traces)
+    with run.stage("check prm", "traces") as line:
+        scored = prm.score(traces)
+        line(len(traces), len(traces))
+    truth = [-1 if j.first_error is None else j.first_error for j in oracle]
+    scores = [j.scores or () for j in scored]
+    half = {t.problem.id for i, t in enumerate(traces) if i // run.config.samples % 2 == 0}
+    tuned_on = [i for i, t in enumerate(traces) if t.problem.id in half]
+    measured = [i for i, t in enumerate(traces) if t.problem.id not in half]
+    tuned = tune_first_error_threshold([scores[i] for i in tuned_on], [truth[i] for i in tuned_on])
+    steps = [up_to_first_error(s, e)[:2] for s, e in zip(scores, truth, strict=True)]
+    flat, good = [x for s, _ in steps for x in s], [float(y) for _, g in steps for y in g]
+    owners = [t.problem.id for t, (s, _) in zip(traces, steps, strict=True) for _ in s]
+
+    def at(threshold: float) -> dict[str, Any]:
+        chosen = [traces[i] for i in measured]
+        found = [first_below(scores[i], threshold) for i in measured]
+        return {"threshold": threshold, **first_error_figures(chosen, found, [truth[i] for i in measured])}
+
+    run.record(
+        "check prm",
+        began,
+        traces=len(measured),
+        problems=len({traces[i].problem.id for i in measured}),
+        fixed=at(0.5),
+        tuned={**at(0.5 if tuned is None else tuned), "tuned_on": f"the other {len(half)} held-out problems"},
+        auroc=bootstrap_auroc(owners, flat, good).to_record(),
+        ece=calibration_figures(flat, good).ece,
+        bins=[asdict(b) for b in reliability_bins(flat, good)],
+        scored_tokens=sum(j.usage.scorer.scored for j in scored),
+    )
+    write_items(run.out / "items.jsonl", traces, {"world-oracle": oracle, "prm": scored})
+
+
+def write_items(path: Path, traces: Sequence[Trace], said: dict[str, Sequence[Judgement]]) -> None:
+    """One line per trace: the problem, the trace without its tokens, and what each scorer said."""
+    write_jsonl(
+        path,
+        (
+            {
+                "problem": trace.problem.to_record(),
+                "trace": {**trace.to_record(), "logprobs": None, "token_ids": None, "token_ends": None},
+                "judgements": {name: judgements[i].to_record() for name, judgements in said.items()},
+            }
+            for i, trace in enumerate(traces)
+        ),
+    )
+
+
+def strategies(config: DemoConfig) -> dict[str, Strategy]:
+    """What is compared; every one but greedy spends the budget, whatever it takes."""
+    whole: dict[str, Any] = {"sampling": Sampling(max_tokens=config.max_tokens)}
+    return {
+        "greedy": Greedy(sampling=Sampling(temperature=0.0, max_tokens=config.max_tokens)),
+        "majority": Majority(n=None, **whole),
+        "best-of-n": BestOfN(n=None, aggregate="min", **whole),
+        "weighted-vote": WeightedVote(n=None, aggregate="min", **whole),
+        "step-beam": StepBeam(keep=4, expand=4, aggregate="min", sampling=Sampling(max_tokens=24)),
+    }
+
+
+def search(run: Run, prm: PRM, problems: Sequence[Problem]) -> None:
+    """Solve the held-out problems by every strategy under one token budget."""
+    budget = Budget(tokens=run.config.budget)
+    outcomes: dict[str, list[float]] = {}
+    for name, strategy in strategies(run.config).items():
+        began = time.monotonic()
+        with run.stage(f"solve {name}", "problems") as line:
+            result = solve(
+                run.policy,
+                problems,
+                strategy,
+                scorer=prm if strategy.needs_scorer else None,
+                budget=budget,
+                seed=run.config.seed,
+                progress=line,
+            )
+        result.write(run.out / "solve" / name)
+        outcomes[name] = [float(s.grade.correct) for s in result.solutions]
+        gain = paired_bootstrap(outcomes[name], outcomes.get("majority", outcomes[name]))
+        run.record(
+            f"solve {name}",
+            began,
+            over_majority=gain.to_record() if name not in ("greedy", "majority") else None,
+            **result.to_record(),
+        )
+
+
+def reinforce(run: Run, prm: PRM, training: Sequence[Problem], testing: Sequence[Problem]) -> None:
+    """Train the policy with step credit and without, from the same start with the same seed."""
+    from preceptor.learn import learn
+
+    c = run.config
+    for method in ("outcome", "progress"):
+        began = time.monotonic()
+        with run.stage(f"learn {method}", "updates") as line:
+            result = learn(
+                DEFAULT_POLICY,
+                training,
+                out=run.out / "learn" / method,
+                method=method,
+                scorer=prm if method != "outcome" else None,
+                steps=c.learn_steps,
+                prompts_per_step=c.learn_prompts,
+                generations=c.learn_generations,
+                lr=c.learn_lr,
+                max_tokens=c.max_tokens,
+                held_out=testing,
+                eval_every=max(1, c.learn_steps // 5),
+                seed=c.seed,
+                progress=line,
+            )
+        run.record(
+            f"learn {method}",
+            began,
+            before=_accuracy(result.before),
+            after=_accuracy(result.after),
+            undecided=result.undecided,
+            usage=result.usage.to_record(),
+            parts=dict(result.seconds),
+        )
+
+
+def _accuracy(found: Any) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    estimate: Estimate = wilson(found.correct, found.n - found.undecided)
+    return estimate.to_record()
+
+
+def _write_config(run: Run) -> None:
+    import torch
+    import transformers
+
+    record = {
+        **asdict(run.config),
+        "policy": run.policy.fingerprint,
+        "preceptor": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+    }
+    (run.out / "config.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,214 @@
+"""The report of `preceptor demo`, drawn from the plain files of its run and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from preceptor.bench.statistics import Estimate
+from preceptor.errors import InputError
+from preceptor.judgement import NO_ERROR, Judgement
+from preceptor.store import read_jsonl
+from preceptor.trace import Problem, Trace
+from preceptor.view.charts import Bar, Line
+from preceptor.view.report import Report
+from preceptor.view.traces import ScoredTrace
+
+SHOWN = 5
+"""Traces of each kind on the page."""
+ORACLE = "world-oracle"
+
+
+class _Bin:
+    """A reliability bin as written to metrics.jsonl."""
+
+    def __init__(self, record: dict[str, Any]):
+        self.n: int = record["n"]
+        self.mean_score: float = record["mean_score"]
+        self.mean_target: float = record["mean_target"]
+
+
+def write_report(run: str | Path) -> Path:
+    """Write `report.html` into the directory of a run; InputError when its files are not whole."""
+    run = Path(run)
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    rows = {row["stage"]: row for _, row in read_jsonl(run / "metrics.jsonl", {"stage": str})}
+    missing = [s for s in ("sample", "check prm", "solve majority") if s not in rows]
+    if missing:
+        raise InputError(
+            f"{run / 'metrics.jsonl'}: got no stage {missing[0]!r}; run preceptor demo to its end"
+        )
+    problems = rows["held-out"]["problems"]
+    page = Report("Preceptor demo", f"arithmetic world, {problems} held-out problems, seed {config['seed']}")
+    _overview(page, rows)
+    _labels(page, rows)
+    _verifier(page, rows)
+    _search(page, rows, config)
+    _learning(page, rows, run)
+    _traces(page, run, rows["check prm"]["tuned"]["threshold"])
+    page.section("How these figures came about")
+    page.provenance({"command": "preceptor demo", **config})
+    return page.write(run / "report.html")
+
+
+def _estimate(record: dict[str, Any] | None) -> Estimate | None:
+    return None if record is None else Estimate(**record)
+
+
+def _solved(row: dict[str, Any]) -> Estimate:
+    return Estimate(row["accuracy"], row["interval"][0], row["interval"][1], row["decided"])
+
+
+def _named(rows: dict[str, Any], verb: str) -> list[tuple[str, dict[str, Any]]]:
+    return [(name.removeprefix(verb), row) for name, row in rows.items() if name.startswith(verb)]
+
+
+def _overview(page: Report, rows: dict[str, Any]) -> None:
+    searched = dict(_named(rows, "solve "))
+    best = max(searched, key=lambda name: searched[name]["accuracy"])
+    facts: dict[str, Any] = {
+        "one sample": _estimate(rows["held-out"]["accuracy"]),
+        "greedy": _solved(searched["greedy"]),
+        f"best search ({best})": _solved(searched[best]),
+        "PRM first-error F1": _estimate(rows["check prm"]["tuned"]["f1"]),
+    }
+    for name, row in _named(rows, "learn "):
+        facts[f"after training ({name})"] = _estimate(row["after"])
+    page.facts(facts)
+    page.text(
+        "A small language model writes solutions of generated word problems. Its steps are labelled in three "
+        "ways, a reward model learns from the labels, the reward model guides searches on problems it never saw, "
+        "and the policy is trained with and without its step scores. Intervals are 95 %; searches and trainings "
+        "are compared on the same problems."
+    )
+
+
+def _labels(page: Report, rows: dict[str, Any]) -> None:
+    page.section("Step labels")
+    found = [(name, row) for name, row in _named(rows, "label ") if "f1" in row]
+    page.table(
+        ["labels by", "question", "first-error F1", "wrong found", "right kept", "unknown", "tokens", "seconds"],
+        [
+            [name, r["question"], _estimate(r["f1"]), r["error_accuracy"], r["correct_accuracy"], r["unknown"],
+             r["generated"], r["seconds"]]
+            for name, r in found
+        ],
+        caption=f"{found[0][1]['traces']} training traces, each method without the others' rollouts",
+        note="Truth is the first invalid line. Monte Carlo asks another question, whether the answer can still be "
+        "reached, so it cannot agree everywhere: some errors are repaired or harmless.",
+    )  # fmt: skip
+
+
+def _verifier(page: Report, rows: dict[str, Any]) -> None:
+    page.section("The reward model")
+    check, trained = rows["check prm"], rows["train prm"]
+    page.table(
+        ["threshold", "first-error F1", "wrong found", "right kept"],
+        [
+            [f"{t['threshold']:.3f} ({how})", _estimate(t["f1"]), t["error_accuracy"], t["correct_accuracy"]]
+            for how, t in (
+                ("fixed", check["fixed"]),
+                (f"tuned on {check['tuned']['tuned_on']}", check["tuned"]),
+            )
+        ],
+        caption=f"{check['problems']} held-out problems, {check['traces']} traces, against the oracle",
+    )
+    auroc = _estimate(check["auroc"])
+    page.facts({"AUROC of steps": auroc, "ECE": check["ece"], "rows trained on": trained["rows"],
+                "train/serve difference": f"{trained['parity']['max_difference']:.1e}"})  # fmt: skip
+    curve = trained["loss"]
+    page.lines(
+        [Line("loss", [p[0] for p in curve], [p[1] for p in curve])],
+        title="Training loss",
+        x="step",
+        y="loss",
+    )
+    page.reliability({"prm": [_Bin(b) for b in check["bins"]]}, title="Scores against the truth",
+                     x="mean score", y="share of right steps",
+                     note="Steps up to the first error. The model was trained on values, not on validity.")  # fmt: skip
+
+
+def _search(page: Report, rows: dict[str, Any], config: dict[str, Any]) -> None:
+    page.section("Search under one token budget")
+    found = _named(rows, "solve ")
+    page.bars(
+        [Bar(n, r["accuracy"], *r["interval"]) for n, r in found], title="Accuracy by strategy", x="accuracy"
+    )
+    page.table(
+        ["strategy", "accuracy", "over majority", "tokens/problem", "scored/problem", "finished", "upper bound"],
+        [
+            [name, _solved(r), _estimate(r["over_majority"]), round(r["tokens_per_problem"]),
+             round(r["ledger"]["scorer"].get("scored", 0) / r["problems"]), r["finished"], r["pass_rate"]]
+            for name, r in found
+        ],
+        caption=f"{found[0][1]['problems']} problems, at most {config['budget']} generated tokens each",
+        note="Greedy needs one solution and stops there. The upper bound is the share of problems with a right "
+        "answer among the candidates; over majority is a paired difference.",
+    )  # fmt: skip
+
+
+def _learning(page: Report, rows: dict[str, Any], run: Path) -> None:
+    found = _named(rows, "learn ")
+    if not found:
+        return
+    page.section("Training the policy")
+    page.table(
+        ["credit", "before", "after", "tokens sampled", "seconds"],
+        [
+            [
+                name,
+                _estimate(r["before"]),
+                _estimate(r["after"]),
+                r["usage"]["policy"]["generated"],
+                r["seconds"],
+            ]
+            for name, r in found
+        ],
+        caption="Greedy accuracy on the held-out problems; same start, same seed, same number of updates",
+    )
+    history = {n: [r for _, r in read_jsonl(run / "learn" / n / "metrics.jsonl", {})] for n, _ in found}
+    page.lines(_curves(history, "accuracy"), title="Accuracy of the training samples", x="tokens sampled",
+               y="accuracy", note="A running mean of five updates.")  # fmt: skip
+    measured = [line for line in _curves(history, "held_out_accuracy", window=1) if line.x]
+    if measured:
+        page.lines(measured, title="Held-out accuracy", x="tokens sampled", y="accuracy")
+
+
+def _curves(history: dict[str, list[dict[str, Any]]], key: str, window: int = 5) -> list[Line]:
+    lines = []
+    for name, rows in history.items():
+        points = [(r["generated_tokens"], r[key]) for r in rows if r.get(key) is not None]
+        values = [v for _, v in points]
+        smooth = [
+            sum(values[max(0, i - window + 1) : i + 1]) / len(values[max(0, i - window + 1) : i + 1])
+            for i in range(len(values))
+        ]
+        lines.append(Line(name, [x for x, _ in points], smooth))
+    return lines
+
+
+def _traces(page: Report, run: Path, threshold: float) -> None:
+    page.section("Real traces")
+    held_out = _read(run / "items.jsonl")
+    page.traces(_varied(held_out), reference=ORACLE, color_by="prm", threshold=threshold,
+                title="Held-out traces, colored by the reward model")  # fmt: skip
+    labelled = _read(run / "labels.jsonl")
+    page.traces(_varied(labelled), reference=ORACLE, color_by="math-shepherd",
+                title="Training traces, colored by Monte Carlo")  # fmt: skip
+
+
+def _read(path: Path) -> list[ScoredTrace]:
+    found = []
+    for _, row in read_jsonl(path, {"problem": dict, "trace": dict, "judgements": dict}):
+        trace = Trace.from_record(row["trace"], Problem.from_record(row["problem"]))
+        found.append(ScoredTrace(trace, {n: Judgement.from_record(j) for n, j in row["judgements"].items()}))
+    return found
+
+
+def _varied(items: Sequence[ScoredTrace]) -> list[ScoredTrace]:
+    """Traces of different problems: wrong ones whose first step is right, and a right one."""
+    wrong = {i.trace.problem.id: i for i in items if (i.judgements[ORACLE].first_error or 0) > 0}
+    right = [i for i in items if i.judgements[ORACLE].first_error == NO_ERROR]
+    return [*list(wrong.values())[: SHOWN - 1], *right[:1]]
