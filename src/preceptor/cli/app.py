@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
-import click
 import typer
 
 from preceptor.cli import benches, console, data, demo, learning, rewards, solving, stores
@@ -20,7 +22,16 @@ VERBS: dict[str, Callable[..., Any]] = {
     "learn": learning.learn,
     "view": demo.view,
 }
-GROUPS = {"bench": benches.app, "store": stores.app}
+GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
+    "bench": (
+        "Measure a scorer on labelled data.",
+        {"processbench": benches.processbench, "pools": benches.pools},
+    ),
+    "store": (
+        "Look into a store, export it, verify it.",
+        {"stats": stores.stats, "export": stores.export, "verify": stores.verify},
+    ),
+}
 
 HELP = """Process supervision of LLM reasoning: label steps, train verifiers, search with them, measure it all.
 
@@ -40,35 +51,49 @@ Exit status: 0, 1 (a check failed), 2 (unusable input), 130 (interrupted). Every
 
 
 def build() -> typer.Typer:
+    app = _app(HELP, VERBS)
+    for name, (text, verbs) in GROUPS.items():
+        app.add_typer(_app(text, verbs), name=name)
+    return app
+
+
+def _app(text: str, verbs: dict[str, Callable[..., Any]]) -> typer.Typer:
     app = typer.Typer(
-        help=HELP,
+        help=text,
         add_completion=False,
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
-    for name, verb in VERBS.items():
-        app.command(name)(verb)
-    for name, group in GROUPS.items():
-        app.add_typer(group, name=name)
+    for name, verb in verbs.items():
+        app.command(name)(_guarded(verb))
     return app
+
+
+def _guarded(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """The verb with its errors told in words and turned into an exit status."""
+
+    @functools.wraps(verb)
+    def call(**arguments: Any) -> None:
+        if status := console.run(lambda: verb(**arguments)):
+            raise typer.Exit(status)
+
+    return call
+
+
+def _quiet() -> None:
+    """Keep other libraries' bars and deprecation notes off the screen; their errors still come through."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_NO_ADVISORY_WARNINGS"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
 def call(arguments: list[str]) -> int:
     """Run one command line; returns its exit status."""
-    status = 0
-
-    def verb() -> None:
-        nonlocal status
-        status = build()(arguments, standalone_mode=False) or 0
-
+    _quiet()
     try:
-        failed = console.run(verb)
-    except click.exceptions.Exit as done:
-        return int(done.exit_code)
-    except click.exceptions.Abort:
-        return 130
-    except click.exceptions.UsageError as error:
-        error.show()
-        return 2
-    return failed or int(status)
+        build()(arguments, prog_name="preceptor")
+    except SystemExit as done:
+        return int(done.code or 0)
+    return 0

@@ -11,12 +11,9 @@ from preceptor.cli import console
 from preceptor.cli.options import AsJson, Seed, scorer_of
 from preceptor.errors import InputError
 
-app = typer.Typer(help="Measure a scorer on labelled data.", no_args_is_help=True, rich_markup_mode=None)
-
 Data = Annotated[Path, typer.Option("--data", help="The data set's folder or file.")]
 
 
-@app.command()
 def processbench(
     data: Data,
     scorer: Annotated[str, typer.Option("--scorer", help="A reward model's directory.")],
@@ -46,7 +43,6 @@ def processbench(
     console.emit(report.to_record(), as_json, report.table())
 
 
-@app.command()
 def pools(data: Data, seed: Seed = 0, as_json: AsJson = False) -> None:
     """maj@k, BoN@k and weighted vote of scored pools of candidates, for every reward model and aggregator.
 

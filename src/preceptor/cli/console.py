@@ -37,7 +37,7 @@ class Line:
     stage: str
     unit: str = "items"
     started: float = field(default_factory=time.monotonic)
-    _written: float = 0.0
+    _written: float = field(default_factory=time.monotonic)
     _last: tuple[int, int, str] = (0, 0, "")
 
     def __call__(self, done: int, total: int, note: str = "") -> None:

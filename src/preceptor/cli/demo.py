@@ -43,12 +43,11 @@ def demo(
     \b
       preceptor demo --out runs/demo
     """
-    from preceptor.recipes import DemoConfig
-    from preceptor.recipes import demo as run
+    from preceptor.recipes import DemoConfig, run_demo
     from preceptor.view.demo import write_report
 
     config = replace(DemoConfig(seed=seed), **(QUICK if quick else {}))
-    rows = run(out, config, _stage)
+    rows = run_demo(out, config, _stage)
     report = write_report(out)
     console.emit(
         {"out": str(out), "report": str(report), "stages": rows},

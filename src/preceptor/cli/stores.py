@@ -11,10 +11,6 @@ from preceptor.cli import console
 from preceptor.cli.options import AsJson, StoreWord
 from preceptor.errors import CheckFailed, InputError
 
-app = typer.Typer(
-    help="Look into a store, export it, verify it.", no_args_is_help=True, rich_markup_mode=None
-)
-
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
@@ -22,7 +18,6 @@ def _existing(path: Path) -> Path:
     return path
 
 
-@app.command()
 def stats(store: StoreWord, as_json: AsJson = False) -> None:
     """Counts, tokens and labels per source.
 
@@ -43,7 +38,6 @@ def _flat(record: dict, prefix: str = "") -> list[tuple[str, object]]:
     return rows
 
 
-@app.command()
 def export(
     store: StoreWord,
     out: Annotated[Path, typer.Option("--out", help="JSONL file to write.")],
@@ -62,7 +56,6 @@ def export(
     console.emit({"out": str(out), "bytes": size}, as_json, f"{out}: {size:,} bytes")
 
 
-@app.command()
 def verify(store: StoreWord, as_json: AsJson = False) -> None:
     """Check every id against its content and every label against its trace; exit status 1 if anything is off.
 

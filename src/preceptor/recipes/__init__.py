@@ -1,6 +1,6 @@
 """Recipes: whole jobs as compositions of the other rooms.
 
-    demo.py   everything on the arithmetic world, in minutes on a CPU: `demo(out, DemoConfig(), stage)`
+    demo.py   everything on the arithmetic world, in minutes on a CPU: `run_demo(out, DemoConfig(), stage)`
 
 A recipe only composes: if it needs a formula, the formula belongs to another room. To add one: a file with a
 function that takes its output directory, a config and a progress, and a line here.
@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from preceptor.recipes.demo import DemoConfig, demo
+    from preceptor.recipes.demo import DemoConfig, run_demo
 
-__all__ = ["DemoConfig", "demo"]
+__all__ = ["DemoConfig", "run_demo"]
 
 
 def __getattr__(name: str) -> Any:

@@ -92,7 +92,7 @@ class Run:
         write_jsonl(self.out / "metrics.jsonl", self.metrics)
 
 
-def demo(out: str | Path, config: DemoConfig, stage: Stage) -> list[dict[str, Any]]:
+def run_demo(out: str | Path, config: DemoConfig, stage: Stage) -> list[dict[str, Any]]:
     """Run everything and return the rows of metrics.jsonl."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
