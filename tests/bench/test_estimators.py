@@ -107,7 +107,9 @@ def test_constant_scores_give_the_mean_accuracy_and_constant_weights_the_majorit
         assert bon_at_k([0.3] * n, correct, k) == pytest.approx(sum(correct) / n)
         mask, _ = subsets(n, k)
         # 0.1 + 0.1 + 0.1 is not 0.3 in floating point: equal sums must still tie
-        assert weighted_at_k([0.1] * n, classes, correct, mask)[0] == pytest.approx(maj_at_k(classes, correct, k))
+        assert weighted_at_k([0.1] * n, classes, correct, mask)[0] == pytest.approx(
+            maj_at_k(classes, correct, k)
+        )
 
 
 @given(pools(unscored=False))

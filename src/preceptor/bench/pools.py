@@ -65,6 +65,8 @@ class PoolsReport:
     candidates: int
     ks: tuple[int, ...]
     curves: Mapping[Row, Curve]
+    answers: str
+    """Which answers counted as one: "published" (equal strings) or "canonical"."""
     unanswered: int
     """Candidates without an answer: they hold a place among the k and are never chosen."""
     unscored: Mapping[str, int]
@@ -88,7 +90,8 @@ class PoolsReport:
         n = self.ks[-1]
         lines = [
             f"{self.source}: {self.problems} problems, {self.candidates} candidates, {self.unanswered} "
-            f"without an answer; 95 % intervals over problems ({self.resamples} resamples, seed {self.seed})",
+            f"without an answer, {self.answers} answers; 95 % intervals over problems "
+            f"({self.resamples} resamples, seed {self.seed})",
             "",
             f"{'':10}" + "".join(f"{f'@{k}':>9}" for k in self.ks),
         ]
@@ -121,6 +124,7 @@ class PoolsReport:
             "candidates": self.candidates,
             "ks": list(self.ks),
             "curves": [c.to_record() for c in self.curves.values()],
+            "answers": self.answers,
             "unanswered": self.unanswered,
             "unscored": dict(self.unscored),
             "missing_steps": dict(self.missing_steps),
@@ -134,6 +138,7 @@ def bench_pools(
     path: str | Path,
     *,
     aggregators: Sequence[str] | None = None,
+    answers: str = "published",
     resamples: int = RESAMPLES,
     limit: int = SUBSETS,
     seed: int = 0,
@@ -141,7 +146,9 @@ def bench_pools(
 ) -> PoolsReport:
     """Curves of every reward model in the file of pools at `path` under every aggregator.
 
-    `limit`: subsets drawn per problem and k where there are more. Raises `InputError` for a file without
+    `answers` says which answers count as one: "published", the pool's own strings where they are equal, or
+    "canonical", which also merges `16` with `\\$16.00`. `limit`: subsets drawn per problem and k where there
+    are more. Raises `InputError` for a file without
     pools, `RecordError` for a malformed one.
     """
     from preceptor.worlds.readers import read_bon_pool
@@ -153,6 +160,7 @@ def bench_pools(
         pools,
         Path(path).name,
         aggregators=aggregators,
+        answers=answers,
         resamples=resamples,
         limit=limit,
         seed=seed,
@@ -165,6 +173,7 @@ def report_pools(
     source: str,
     *,
     aggregators: Sequence[str] | None = None,
+    answers: str = "published",
     resamples: int = RESAMPLES,
     limit: int = SUBSETS,
     seed: int = 0,
@@ -178,8 +187,11 @@ def report_pools(
     columns, skipped = _columns(pools, models, names)
     tables: dict[Row, list[list[float]]] = {}
     exact: dict[int, bool] = dict.fromkeys(ks, True)
+    if answers not in ("published", "canonical"):
+        raise InputError(f"answers: got {answers!r}, expected 'published' or 'canonical'")
     for i, pool in enumerate(pools):
-        for row, values in _one_problem(pool, columns, i, ks, limit, seed, exact).items():
+        classes = _classes(pool, answers)
+        for row, values in _one_problem(pool, classes, columns, i, ks, limit, seed, exact).items():
             tables.setdefault(row, []).append(values)
         progress(i + 1, len(pools), f"{len(tables)} curves")
     return PoolsReport(
@@ -188,7 +200,8 @@ def report_pools(
         candidates=sum(len(p.candidates) for p in pools),
         ks=ks,
         curves=_curves(tables, ks, exact, resamples, seed),
-        unanswered=sum(c.answer is None for p in pools for c in p.candidates),
+        answers=answers,
+        unanswered=sum(a is None for p in pools for a in _classes(p, "published")),
         unscored={m: sum(not _known(c.step_scores[m]) for p in pools for c in p.candidates) for m in models},
         missing_steps={
             m: sum(
@@ -224,6 +237,7 @@ def _columns(
 
 def _one_problem(
     pool: Pool,
+    classes: list[str | None],
     columns: Columns,
     i: int,
     ks: Sequence[int],
@@ -233,7 +247,6 @@ def _one_problem(
 ) -> dict[Row, list[float]]:
     """Expected accuracy on one problem at every k, by curve. Notes in `exact` where subsets were drawn."""
     correct = [c.correct for c in pool.candidates]
-    classes = [None if c.answer is None else canonical(pool.problem, c.answer) for c in pool.candidates]
     n, hits = len(correct), sum(correct)
     out: dict[Row, list[float]] = {
         ("mean", None, None): [hits / n] * len(ks),
@@ -251,6 +264,13 @@ def _one_problem(
     for (model, how), values in zip(columns, np.transpose(voted), strict=True):
         out["weighted", model, how] = values.tolist()
     return out
+
+
+def _classes(pool: Pool, answers: str) -> list[str | None]:
+    shown = [None if c.answer is None or not c.answer.strip() else c.answer.strip() for c in pool.candidates]
+    if answers == "published":
+        return shown
+    return [None if a is None else canonical(pool.problem, a) for a in shown]
 
 
 def _weights(scores: list[float | None]) -> list[float]:

@@ -1,0 +1,51 @@
+"""From a judgement to training targets, one per step: a probability of "good", or None for "no label".
+
+A step without evidence has no target. It is never 0, never -100, and never a bool.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from preceptor.judgement import Judgement
+
+
+@dataclass(frozen=True)
+class TargetConfig:
+    objective: Literal["soft", "hard"] = "soft"
+    """soft: the success rate of the counts, else the score itself; hard: 1 if that reaches `threshold`."""
+    threshold: float = 0.5
+    after_error: Literal["keep", "mask", "wrong"] = "keep"
+    """What becomes of the steps after the first one below `threshold`: as labelled, no target, or 0."""
+
+    def __post_init__(self) -> None:
+        if self.objective not in ("soft", "hard") or self.after_error not in ("keep", "mask", "wrong"):
+            raise ValueError(
+                f"targets: got {self}, expected objective soft|hard, after_error keep|mask|wrong"
+            )
+
+
+def step_targets(judgement: Judgement, config: TargetConfig) -> tuple[float | None, ...]:
+    """Targets of a judged trace; raises ValueError for a soft target outside [0, 1]."""
+    if judgement.scores is None:
+        return ()
+    values = [_evidence(judgement, t, score) for t, score in enumerate(judgement.scores)]
+    error = next((t for t, v in enumerate(values) if v is not None and v < config.threshold), len(values))
+    if config.objective == "hard":
+        values = [None if v is None else float(v >= config.threshold) for v in values]
+    if config.after_error != "keep":
+        after = None if config.after_error == "mask" else 0.0
+        values = [*values[: error + 1], *[after] * (len(values) - error - 1)]
+    for t, value in enumerate(values):
+        if value is not None and not 0 <= value <= 1:
+            raise ValueError(
+                f"target of step {t}: got {value}, expected a probability. Use the hard objective for scores "
+                "on another scale."
+            )
+    return tuple(values)
+
+
+def _evidence(judgement: Judgement, t: int, score: float | None) -> float | None:
+    counts = judgement.counts[t] if judgement.counts is not None else None
+    return score if counts is None or counts[1] == 0 else counts[0] / counts[1]

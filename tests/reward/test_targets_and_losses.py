@@ -1,0 +1,101 @@
+"""Targets, links and losses: absent labels have no influence, two heads agree, closed forms hold."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from preceptor.reward.link import LINKS
+from preceptor.reward.loss import binary_cross_entropy, cross_entropy
+from preceptor.reward.readout import collate, token_batches
+from preceptor.reward.render import Row
+from preceptor.reward.targets import TargetConfig, step_targets
+from preceptor.trace import Problem
+from tests.reward.toy import judged, trace_of
+
+TRACE = trace_of(Problem("p"), ["a\n", "b\n", "c\n", "d\n"])
+
+
+@pytest.mark.parametrize(
+    "config, scores, expected",
+    [
+        (TargetConfig(), (0.9, None, 0.2, 0.7), (0.9, None, 0.2, 0.7)),
+        (TargetConfig("hard"), (0.9, None, 0.2, 0.7), (1.0, None, 0.0, 1.0)),
+        (TargetConfig("hard", threshold=0.75), (0.9, 0.75, 0.7, 1.0), (1.0, 1.0, 0.0, 1.0)),
+        (TargetConfig("soft", after_error="mask"), (0.9, None, 0.2, 0.7), (0.9, None, 0.2, None)),
+        (TargetConfig("hard", after_error="wrong"), (0.9, 0.1, None, 0.7), (1.0, 0.0, 0.0, 0.0)),
+        (TargetConfig("hard", after_error="mask"), (0.9, 0.8, 0.6, 0.7), (1.0, 1.0, 1.0, 1.0)),
+    ],
+)
+def test_targets_of_a_judgement(config, scores, expected):
+    assert step_targets(judged(TRACE, scores), config) == expected
+
+
+def test_soft_targets_are_success_rates_where_there_are_counts():
+    judgement = judged(TRACE, (0.5, 0.5, 0.5, None), counts=((3, 4), (0, 0), None, (1, 2)))
+    assert step_targets(judgement, TargetConfig()) == (0.75, 0.5, 0.5, 0.5)
+
+
+def test_a_soft_target_outside_the_unit_interval_is_refused():
+    with pytest.raises(ValueError, match="step 1"):
+        step_targets(judged(TRACE, (0.5, -0.3, 0.5, 0.5)), TargetConfig())
+
+
+def test_a_step_without_label_is_never_good_and_has_no_gradient():
+    """The bug this guards against: -100 stored in a bool column reads as True, "correct"."""
+    rows = [Row((1, 2, 3, 4), (1, 3), (0, 1)), Row((1, 2), (1,), (0,))]
+    batch = collate(rows, [(None, 0.0), (None,)])
+    assert batch["mask"].dtype == torch.bool
+    assert batch["mask"].tolist() == [[False, True], [False, False]]
+    assert batch["targets"].tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    for width, loss in ((2, cross_entropy), (1, binary_cross_entropy)):
+        logits = torch.randn(2, 2, width, requires_grad=True)
+        loss(logits, batch["targets"], batch["mask"]).backward()
+        assert logits.grad is not None
+        assert logits.grad[~batch["mask"]].abs().max() == 0
+        assert logits.grad[0, 1].abs().max() > 0
+
+
+def test_a_batch_without_any_label_has_loss_zero():
+    none = torch.zeros(1, 2, dtype=torch.bool)
+    assert cross_entropy(torch.randn(1, 2, 2), torch.zeros(1, 2), none) == 0
+
+
+def test_losses_ignore_what_stands_outside_the_mask_even_nan():
+    mask = torch.tensor([[True, False]])
+    logits = torch.tensor([[[0.0, 1.0], [math.nan, 1.0]]])
+    assert cross_entropy(logits, torch.ones(1, 2), mask).item() == pytest.approx(math.log(1 + math.exp(-1)))
+
+
+def test_cross_entropy_of_a_soft_target_is_the_closed_form():
+    logits = torch.log(torch.tensor([[[0.2, 0.8]]]))
+    loss = cross_entropy(logits, torch.tensor([[0.25]]), torch.ones(1, 1, dtype=torch.bool))
+    assert loss.item() == pytest.approx(-(0.25 * math.log(0.8) + 0.75 * math.log(0.2)), abs=1e-6)
+
+
+def test_a_two_class_softmax_is_the_sigmoid_of_the_logit_difference():
+    two = torch.randn(3, 5, 2)
+    one = two[..., 1:] - two[..., :1]
+    torch.testing.assert_close(LINKS["softmax"].score(two), LINKS["sigmoid"].score(one))
+    targets, mask = torch.rand(3, 5), torch.rand(3, 5) < 0.7
+    torch.testing.assert_close(
+        LINKS["softmax"].loss(two, targets, mask), LINKS["sigmoid"].loss(one, targets, mask)
+    )
+
+
+def test_scores_of_bfloat16_logits_are_computed_in_full_precision():
+    logits = torch.tensor([[0.0, 8.0], [0.0, 8.5]], dtype=torch.bfloat16)
+    scores = LINKS["softmax"].score(logits)
+    assert scores.dtype == torch.float32
+    assert scores[0] != scores[1]
+
+
+def test_batches_hold_every_row_once_within_the_budget():
+    lengths = [7, 3, 50, 3, 8, 1, 1, 1]
+    batches = token_batches(lengths, max_tokens=20, max_rows=3)
+    assert sorted(i for b in batches for i in b) == list(range(8))
+    for batch in batches:
+        assert len(batch) <= 3
+        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= 20
