@@ -2,10 +2,11 @@
 
     python scripts/train_default_policy.py --out src/preceptor/worlds/default_policy
 
-Supervised training from random weights on generated problems of the train split (loss on the solution
-only; Muon for the matrices, AdamW for the rest; the saved weights are a running mean). Training stops on a *measured* greedy accuracy on the dev
-split, never on time: a policy that is always right leaves search, labels and reinforcement learning nothing
-to do. Prints and saves a card with its figures. A few minutes on 2 CPU cores.
+Supervised training from random weights on generated problems of the train split: loss on the solution only,
+Muon for the matrices, AdamW for the rest, and a running mean of the weights is what is saved. Training stops
+on a *measured* greedy accuracy on the dev split, never on time: a policy that is always right leaves search,
+labels and reinforcement learning nothing to do. Prints its figures and saves them in figures.json. A few
+minutes on 2 CPU cores.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--lr", type=float, default=4e-3)
     parser.add_argument("--every", type=int, default=50, help="steps between measurements")
-    parser.add_argument("--target", type=float, default=0.57, help="greedy dev accuracy at which to stop")
+    parser.add_argument("--target", type=float, default=0.55, help="greedy dev accuracy at which to stop")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     model, tokenizer, steps, seconds = train(args)

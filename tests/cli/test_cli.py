@@ -110,7 +110,7 @@ def free_port():
     "arguments, said",
     [
         (["sample", "--policy", "world:nowhere", "--problems", "world:arithmetic"], "world:arithmetic"),
-        (["sample", "--policy", "no/such/dir/", "--problems", "world:arithmetic"], "expected"),
+        (["sample", "--policy", "no/such/dir/", "--problems", "world:arithmetic"], "hub id"),
         (["sample", "--policy", "world:arithmetic", "--problems", "nowhere.jsonl"], "nowhere.jsonl"),
         (["sample", "--policy", "world:arithmetic", "--problems", "{tmp}/bad.jsonl"], "bad.jsonl:2"),
         (["sample", "--policy", "world:arithmetic", "--problems", "{tmp}/empty.jsonl"], "empty.jsonl"),
@@ -168,6 +168,8 @@ def test_a_store_that_does_not_verify_is_a_failed_check(labelled, tmp_path, caps
     broken = tmp_path / "broken.db"
     shutil.copy(labelled, broken)
     with sqlite3.connect(broken) as db:
+        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            db.execute(f"DROP TRIGGER {name}")
         db.execute("UPDATE traces SET record = replace(record, 'Answer', 'Anfwer')")
     assert main(["store", "verify", "--store", str(broken)]) == 1
     assert "check failed" in capsys.readouterr().err

@@ -52,6 +52,7 @@ from preceptor.bench.statistics import (
 
 _LAZY = {
     "ProcessBenchReport": "processbench",
+    "PoolsReport": "pools",
     "bench_pools": "pools",
     "bench_processbench": "processbench",
     "bon_at_k": "estimators",
@@ -64,6 +65,7 @@ __all__ = [
     "Estimate",
     "FirstErrorCounts",
     "McNemar",
+    "PoolsReport",
     "ProcessBenchReport",
     "ReliabilityBin",
     "StepConfusion",

@@ -43,7 +43,14 @@ def processbench(
     console.emit(report.to_record(), as_json, report.table())
 
 
-def pools(data: Data, seed: Seed = 0, as_json: AsJson = False) -> None:
+def pools(
+    data: Data,
+    answers: Annotated[
+        str, typer.Option(help="What counts as one answer: published (equal strings) or canonical (equal numbers).")
+    ] = "published",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
     """maj@k, BoN@k and weighted vote of scored pools of candidates, for every reward model and aggregator.
 
     \b
@@ -51,6 +58,11 @@ def pools(data: Data, seed: Seed = 0, as_json: AsJson = False) -> None:
     """
     from preceptor.bench import bench_pools
 
-    with console.stage("pools", "cells") as line:
-        report = bench_pools(data, seed=seed, progress=line)
-    console.emit(report.to_record(), as_json, report.table())
+    files = sorted([*data.glob("*.jsonl"), *data.glob("*.jsonl.gz")]) if data.is_dir() else [data]
+    if not files:
+        raise InputError(f"--data: got {data} without a .jsonl or .jsonl.gz file, expected pools of candidates")
+    reports = []
+    for file in files:
+        with console.stage("pools", "problems") as line:
+            reports.append(bench_pools(file, answers=answers, seed=seed, progress=line))
+    console.emit({"pools": [r.to_record() for r in reports]}, as_json, "\n\n".join(r.table() for r in reports))

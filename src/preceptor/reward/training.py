@@ -107,6 +107,7 @@ def train(
         "question": question.value,
         "rows": len(rows),
         "problems": {"train": _problems(trained_on), "held_out": _problems(kept_back)},
+        "held_out_problems": sorted({item.trace.problem.id for item in kept_back}),
         "dropped": dict(sorted(dropped.reasons.items())),
         "loss": curve,
         "held_out": figures if kept_back else None,
