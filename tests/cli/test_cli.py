@@ -24,7 +24,21 @@ def labelled(tmp_path_factory):
     store = str(tmp_path_factory.mktemp("cli") / "run.db")
     problems = ["--problems", "world:arithmetic?split=train", "--n", "12", "--store", store]
     assert main(["sample", "--policy", "world:arithmetic", "--samples", "3", *problems]) == 0
-    assert main(["label", "--method", "omega-bisection", "--policy", "world:arithmetic", "--rollouts", "4", *problems]) == 0
+    assert (
+        main(
+            [
+                "label",
+                "--method",
+                "omega-bisection",
+                "--policy",
+                "world:arithmetic",
+                "--rollouts",
+                "4",
+                *problems,
+            ]
+        )
+        == 0
+    )
     assert main(["label", "--method", "world-oracle", *problems]) == 0
     return store
 
@@ -33,7 +47,9 @@ def labelled(tmp_path_factory):
 def prm(labelled, tmp_path_factory):
     """A reward model trained a little by `preceptor train`."""
     out = str(tmp_path_factory.mktemp("prm"))
-    assert main(["train", "--labels", labelled, "--source", "world-oracle", "--out", out, "--epochs", "1"]) == 0
+    assert (
+        main(["train", "--labels", labelled, "--source", "world-oracle", "--out", out, "--epochs", "1"]) == 0
+    )
     return out
 
 
@@ -41,7 +57,9 @@ def prm(labelled, tmp_path_factory):
 def test_every_verb_explains_itself_with_an_example(verb, capsys):
     assert main([*verb, "--help"]) == 0
     text = capsys.readouterr().out
-    assert f"preceptor {' '.join(verb)} " in text.split("Options:")[0].split("\n", 1)[1], "no example in the help"
+    assert f"preceptor {' '.join(verb)} " in text.split("Options:")[0].split("\n", 1)[1], (
+        "no example in the help"
+    )
     assert "--json" in text
 
 
@@ -69,7 +87,17 @@ def test_sample_counts_everything_and_costs_nothing_twice(tmp_path, capsys):
 def test_a_second_annotator_pays_only_for_what_is_new(labelled, capsys):
     problems = ["--problems", "world:arithmetic?split=train", "--n", "12", "--store", labelled]
     capsys.readouterr()
-    label = ["label", "--method", "math-shepherd", "--policy", "world:arithmetic", "--rollouts", "4", *problems, "--json"]
+    label = [
+        "label",
+        "--method",
+        "math-shepherd",
+        "--policy",
+        "world:arithmetic",
+        "--rollouts",
+        "4",
+        *problems,
+        "--json",
+    ]
     assert main(label) == 0
     result, _ = one_object(capsys)
     assert result["question"] == "value"
@@ -83,7 +111,18 @@ def test_train_writes_a_model_that_score_and_solve_can_use(labelled, prm, tmp_pa
     assert main(["score", "--scorer", prm, "--traces", labelled, "--out", str(out), "--json"]) == 0
     result, _ = one_object(capsys)
     assert result["scored"] == result["traces"] == len(out.read_text().splitlines())
-    solve = ["solve", "--strategy", "best-of-n", *WORLD, "--scorer", prm, "--n", "4", "--budget", "tokens=200"]
+    solve = [
+        "solve",
+        "--strategy",
+        "best-of-n",
+        *WORLD,
+        "--scorer",
+        prm,
+        "--n",
+        "4",
+        "--budget",
+        "tokens=200",
+    ]
     assert main([*solve, "--out", str(tmp_path / "bon"), "--json"]) == 0
     result, _ = one_object(capsys)
     assert result["problems"] == 4
@@ -122,7 +161,9 @@ def free_port():
         (["label", "--method", "world-oracle", "--problems", "world:arithmetic", "--n", "2"], "preceptor sample"),
     ],
 )  # fmt: skip
-def test_unusable_input_is_exit_status_2_and_says_what_to_do(arguments, said, tmp_path, capsys, tiny_policy_dir):
+def test_unusable_input_is_exit_status_2_and_says_what_to_do(
+    arguments, said, tmp_path, capsys, tiny_policy_dir
+):
     (tmp_path / "bad.jsonl").write_text('{"prompt": "1+1?", "gold": "2"}\n{"prompt": 3}\n')
     (tmp_path / "empty.jsonl").write_text("")
     broken = tmp_path / "no-tokenizer"
@@ -141,7 +182,21 @@ def test_unusable_input_is_exit_status_2_and_says_what_to_do(arguments, said, tm
     "arguments, said",
     [
         (["solve", "--strategy", "best", *WORLD, "--out", "{tmp}/o"], "best-of-n"),
-        (["solve", "--strategy", "best-of-n", *WORLD, "--n", "1", "--budget", "tokens=50", "--out", "{tmp}/o"], "scorer"),
+        (
+            [
+                "solve",
+                "--strategy",
+                "best-of-n",
+                *WORLD,
+                "--n",
+                "1",
+                "--budget",
+                "tokens=50",
+                "--out",
+                "{tmp}/o",
+            ],
+            "scorer",
+        ),
         (["solve", "--strategy", "majority", *WORLD, "--budget", "coins=3", "--out", "{tmp}/o"], "tokens"),
         (["solve", "--strategy", "majority", *WORLD, "--keep", "3", "--out", "{tmp}/o"], "keep"),
         (["score", "--scorer", "{tmp}", "--traces", "{tmp}/x"], "config.json"),

@@ -5,6 +5,7 @@
     omegaprm.py        bisection for the first error
     oracle.py          the exact truth of the problem's world
     calculator.py      calculator notes and outcomes of real GSM8K solutions
+    confidence.py      the policy's own confidence in each step
     montecarlo.py      evidence by rollouts, shared by the above through the store
 
 To add a method: one file with a frozen dataclass that has `source`, `question` and `score` (see
@@ -13,6 +14,7 @@ To add a method: one file with a frozen dataclass that has `source`, `question` 
 """
 
 from preceptor.annotate.calculator import CalculatorNotes
+from preceptor.annotate.confidence import StepConfidence
 from preceptor.annotate.label import Labels, label
 from preceptor.annotate.math_shepherd import MathShepherd
 from preceptor.annotate.montecarlo import Evidence, MonteCarlo
@@ -23,6 +25,7 @@ ANNOTATORS = {
     "calculator-notes": CalculatorNotes,
     "math-shepherd": MathShepherd,
     "omega-bisection": OmegaBisection,
+    "step-confidence": StepConfidence,
     "world-oracle": WorldOracle,
 }
 
@@ -35,6 +38,7 @@ __all__ = [
     "MathShepherd",
     "MonteCarlo",
     "OmegaBisection",
+    "StepConfidence",
     "WorldOracle",
     "label",
     "monotone_violation",

@@ -46,7 +46,10 @@ def processbench(
 def pools(
     data: Data,
     answers: Annotated[
-        str, typer.Option(help="What counts as one answer: published (equal strings) or canonical (equal numbers).")
+        str,
+        typer.Option(
+            help="What counts as one answer: published (equal strings) or canonical (equal numbers)."
+        ),
     ] = "published",
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -60,9 +63,13 @@ def pools(
 
     files = sorted([*data.glob("*.jsonl"), *data.glob("*.jsonl.gz")]) if data.is_dir() else [data]
     if not files:
-        raise InputError(f"--data: got {data} without a .jsonl or .jsonl.gz file, expected pools of candidates")
+        raise InputError(
+            f"--data: got {data} without a .jsonl or .jsonl.gz file, expected pools of candidates"
+        )
     reports = []
     for file in files:
         with console.stage("pools", "problems") as line:
             reports.append(bench_pools(file, answers=answers, seed=seed, progress=line))
-    console.emit({"pools": [r.to_record() for r in reports]}, as_json, "\n\n".join(r.table() for r in reports))
+    console.emit(
+        {"pools": [r.to_record() for r in reports]}, as_json, "\n\n".join(r.table() for r in reports)
+    )

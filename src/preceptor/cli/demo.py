@@ -66,19 +66,27 @@ def summary(rows: list[dict[str, Any]]) -> str:
     """The closing tables."""
     labels = [
         [
-            r["stage"].removeprefix("label "),
+            r["stage"].removeprefix("compare "),
             r["question"],
             console.rate(r["f1"]),
             f"{r['generated']:,}",
             f"{r['seconds']:.0f}",
         ]
         for r in rows
-        if r["stage"].startswith("label ") and "f1" in r
+        if r["stage"].startswith("compare ")
     ]
-    check = next(r for r in rows if r["stage"] == "check prm")
-    labels.append(
-        ["prm (held out)", "value", console.rate(check["tuned"]["f1"]), "0", f"{check['seconds']:.0f}"]
-    )
+    models = [
+        [
+            r["stage"].removeprefix("prm "),
+            r["question"],
+            console.rate(r["tuned"]["f1"]),
+            console.rate(r["auroc"]),
+            f"{r['rows']:,}",
+            f"{r['seconds']:.0f}",
+        ]
+        for r in rows
+        if r["stage"].startswith("prm ")
+    ]
     solved = [
         [
             r["stage"].removeprefix("solve "),
@@ -98,7 +106,10 @@ def summary(rows: list[dict[str, Any]]) -> str:
     ]  # fmt: skip
     return "\n\n".join(
         [
-            console.table(labels, ["first error", "question", "F1 against the oracle", "tokens", "s"]),
+            console.table(labels, ["labels by", "question", "first-error F1", "tokens", "s"]),
+            console.table(
+                models, ["reward model from", "question", "held-out F1", "step AUROC", "rows", "s"]
+            ),
             console.table(solved, ["strategy", "accuracy", "over majority", "tokens/problem", "scored"]),
             console.table(learned, ["policy training", "before", "after", "tokens"]),
         ]
@@ -116,7 +127,7 @@ def view(
     """
     from preceptor.view.demo import write_report
 
-    for name in ("config.json", "metrics.jsonl", "items.jsonl"):
+    for name in ("config.json", "metrics.jsonl", "labels.jsonl"):
         if not (run / name).is_file():
             raise InputError(
                 f"{run}: got no {name}, expected the directory of a finished `preceptor demo` run"

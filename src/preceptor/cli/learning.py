@@ -78,6 +78,6 @@ def learn(
 
 
 def _record(found: Any) -> dict[str, Any] | None:
-    from preceptor.bench import wilson
+    from preceptor.bench import bootstrap_mean
 
-    return None if found is None else wilson(found.correct, found.n - found.undecided).to_record()
+    return None if found is None else bootstrap_mean(found.by_problem).to_record()

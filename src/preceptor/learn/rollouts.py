@@ -44,6 +44,8 @@ class Accuracy:
     correct: int
     undecided: int
     n: int
+    by_problem: tuple[float, ...] = ()
+    """Share of correct among the decided completions of each problem that has one: what intervals resample."""
 
     @property
     def share(self) -> float | None:
@@ -103,5 +105,10 @@ class RolloutSource:
         draws = range(samples or 1)
         asked = [(p, d) for p in problems for d in draws]
         traces = self.traces([p for p, _ in asked], [d for _, d in asked], "held-out", 0, sampling)
-        grades = [t.grade for t in traces if t.grade is not None and t.grade.decided]
-        return Accuracy(sum(g.correct for g in grades), len(traces) - len(grades), len(traces))
+        own: dict[str, list[bool]] = {}
+        for trace in traces:
+            if trace.grade is not None and trace.grade.decided:
+                own.setdefault(trace.problem.id, []).append(trace.grade.correct)
+        decided = sum(map(len, own.values()))
+        shares = tuple(sum(x) / len(x) for x in own.values())
+        return Accuracy(sum(map(sum, own.values())), len(traces) - decided, len(traces), shares)

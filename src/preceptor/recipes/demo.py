@@ -5,10 +5,9 @@ those alone. The stages are functions of their own, so a reader can take one out
 real data, which take the same path through the command line.
 
     config.json      settings, versions, seeds        run.db           the store: traces, rollouts, labels
-    metrics.jsonl    one row per stage                prm/             the reward model
-    labels.jsonl     the compared training traces with every label
-    items.jsonl      held-out traces with the oracle's and the reward model's scores
-    solve/, learn/   searches and policy trainings
+    metrics.jsonl    one row per stage                prm/SOURCE/      reward models and items.jsonl, their
+    labels.jsonl     the compared traces, all labels                   scores of held-out traces
+    solve/STRATEGY/  answers, candidates, trees       learn/METHOD/    policy trainings
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor import __version__
-from preceptor.annotate import MathShepherd, OmegaBisection, WorldOracle, label
+from preceptor.annotate import MathShepherd, OmegaBisection, StepConfidence, WorldOracle, label
 from preceptor.bench.calibration import calibration_figures, reliability_bins
 from preceptor.bench.discrimination import bootstrap_auroc
 from preceptor.bench.first_error import (
@@ -33,9 +32,10 @@ from preceptor.bench.first_error import (
     tune_first_error_threshold,
     up_to_first_error,
 )
-from preceptor.bench.statistics import Estimate, bootstrap_sums, cluster_sums, paired_bootstrap, wilson
+from preceptor.bench.selection import selection
+from preceptor.bench.statistics import bootstrap_mean, bootstrap_sums, cluster_sums, paired_bootstrap, wilson
 from preceptor.generation import Sampling
-from preceptor.judgement import Judgement, Scorer, first_below
+from preceptor.judgement import NO_ERROR, Judgement, Scorer, first_below
 from preceptor.policy import TransformersPolicy, load_policy, sample
 from preceptor.progress import Progress
 from preceptor.reward import PRM, train
@@ -53,7 +53,7 @@ Stage = Callable[[str, str], AbstractContextManager[Progress]]
 class DemoConfig:
     """Sizes of the run; the defaults take a few minutes on two CPU cores."""
 
-    train_problems: int = 512
+    train_problems: int = 640
     samples: int = 4
     """Traces per problem, for labels and for the held-out check alike."""
     compared_problems: int = 96
@@ -63,10 +63,10 @@ class DemoConfig:
     budget: int = 600
     """Generated tokens per held-out problem, the same for every strategy."""
     epochs: float = 4.0
-    learn_steps: int = 30
+    learn_steps: int = 40
     learn_prompts: int = 16
     learn_generations: int = 8
-    learn_lr: float = 3e-4
+    learn_lr: float = 2e-4
     max_tokens: int = 160
     seed: int = 0
 
@@ -104,9 +104,15 @@ def run_demo(out: str | Path, config: DemoConfig, stage: Stage) -> list[dict[str
     testing = arithmetic("test", config.test_problems, config.seed)
     with Store(out / "run.db") as store:
         traces = draw(run, "sample", training, store)
-        labels = compare_labels(run, traces, store)
-        prm = train_verifier(run, labels)
-        check_verifier(run, prm, draw(run, "held-out", testing, store))
+        compare_labels(run, traces)
+        held_out = draw(run, "held-out", testing, store)
+        shared: dict[str, Any] = {"rollouts": config.rollouts, "sampling": run.sampling, "seed": config.seed}
+        sources: dict[str, Scorer] = {
+            "omega-bisection": OmegaBisection(policy, store=store, **shared),
+            "world-oracle": WorldOracle(),
+        }
+        checked = [verifier(run, name, scorer, traces, held_out, store) for name, scorer in sources.items()]
+    prm = max(checked, key=lambda pair: pair[1])[0]
     search(run, prm, testing)
     reinforce(run, prm, training, testing)
     return run.metrics
@@ -135,8 +141,8 @@ def draw(run: Run, name: str, problems: Sequence[Problem], store: Store) -> list
     return traces
 
 
-def compare_labels(run: Run, traces: Sequence[Trace], store: Store) -> Any:
-    """Label by the oracle, by Monte Carlo and by bisection; returns bisection's labels of all traces."""
+def compare_labels(run: Run, traces: Sequence[Trace]) -> None:
+    """Label some traces by the oracle, by Monte Carlo and by bisection, and hold the labels against the truth."""
     c = run.config
     compared = traces[: c.compared_problems * c.samples]
     truth = [j.first_error for j in WorldOracle().score(compared)]
@@ -150,11 +156,11 @@ def compare_labels(run: Run, traces: Sequence[Trace], store: Store) -> Any:
     said: dict[str, Sequence[Judgement]] = {}
     for name, annotator in methods.items():
         began = time.monotonic()
-        with run.stage(f"label {name}", "traces") as line:
+        with run.stage(f"compare {name}", "traces") as line:
             found = label(annotator, compared, progress=line)
         said[name] = found.judgements
         run.record(
-            f"label {name}",
+            f"compare {name}",
             began,
             question=annotator.question.value,
             traces=len(compared),
@@ -164,20 +170,13 @@ def compare_labels(run: Run, traces: Sequence[Trace], store: Store) -> Any:
             **first_error_figures(compared, [j.first_error for j in found.judgements], truth),
         )
     write_items(run.out / "labels.jsonl", compared, said)
-    began = time.monotonic()
-    annotator = OmegaBisection(run.policy, store=store, **shared)
-    with run.stage("label all", "traces") as line:
-        labels = label(annotator, traces, store, progress=line)
-    run.record("label all", began, traces=len(traces), failed=labels.failed,
-               generated=labels.usage.policy.generated)  # fmt: skip
-    return labels
 
 
 def first_error_figures(
     traces: Sequence[Trace], found: Sequence[int | None], truth: Sequence[int | None]
 ) -> dict[str, Any]:
     """Accuracies and F1 of the first error, with a bootstrap over problems."""
-    actual = [-1 if t is None else t for t in truth]
+    actual = [NO_ERROR if t is None else t for t in truth]
     rows = cluster_sums([t.problem.id for t in traces], first_error_rows(found, actual))
     counts = first_error_counts(found, actual)
     return {
@@ -188,61 +187,78 @@ def first_error_figures(
     }
 
 
-def train_verifier(run: Run, labels: Any) -> PRM:
-    """Train a reward model on the labels, from the policy's own weights."""
+def verifier(
+    run: Run, name: str, annotator: Scorer, traces: Sequence[Trace], held_out: Sequence[Trace], store: Store
+) -> tuple[PRM, float]:
+    """Label all traces, train a reward model from the policy's own weights, and hold it against the oracle.
+
+    Returns the model and its F1 on the half of the held-out problems that its threshold is tuned on.
+    """
     began = time.monotonic()
-    with run.stage("train prm", "steps") as line:
+    with run.stage(f"label {name}", "traces") as line:
+        labels = label(annotator, traces, store, progress=line)
+    out = run.out / "prm" / name
+    with run.stage(f"train {name}", "steps") as line:
+        # The policy ends its lines with "\n", so the reward model reads what the policy wrote, unchanged.
         prm = train(
             labels,
             backbone=DEFAULT_POLICY,
-            out=run.out / "prm",
-            objective="soft",
+            out=out,
+            separator="\n",
             epochs=run.config.epochs,
             lr=1e-3,
             seed=run.config.seed,
             progress=line,
         )
-    report = json.loads((run.out / "prm" / "training.json").read_text(encoding="utf-8"))
-    run.record("train prm", began, rows=report["rows"], loss=report["loss"], parity=report["parity"],
-               held_out=report["held_out"])  # fmt: skip
-    return prm
-
-
-def check_verifier(run: Run, prm: PRM, traces: Sequence[Trace]) -> None:
-    """First-error F1 of the reward model on problems it never saw, against the oracle; writes items.jsonl."""
-    began = time.monotonic()
-    oracle = WorldOracle().score(traces)
-    with run.stage("check prm", "traces") as line:
-        scored = prm.score(traces)
-        line(len(traces), len(traces))
-    truth = [-1 if j.first_error is None else j.first_error for j in oracle]
-    scores = [j.scores or () for j in scored]
-    half = {t.problem.id for i, t in enumerate(traces) if i // run.config.samples % 2 == 0}
-    tuned_on = [i for i, t in enumerate(traces) if t.problem.id in half]
-    measured = [i for i, t in enumerate(traces) if t.problem.id not in half]
-    tuned = tune_first_error_threshold([scores[i] for i in tuned_on], [truth[i] for i in tuned_on])
-    steps = [up_to_first_error(s, e)[:2] for s, e in zip(scores, truth, strict=True)]
-    flat, good = [x for s, _ in steps for x in s], [float(y) for _, g in steps for y in g]
-    owners = [t.problem.id for t, (s, _) in zip(traces, steps, strict=True) for _ in s]
-
-    def at(threshold: float) -> dict[str, Any]:
-        chosen = [traces[i] for i in measured]
-        found = [first_below(scores[i], threshold) for i in measured]
-        return {"threshold": threshold, **first_error_figures(chosen, found, [truth[i] for i in measured])}
-
+    report = json.loads((out / "training.json").read_text(encoding="utf-8"))
+    checked, score = check_verifier(run, prm, held_out, out / "items.jsonl")
     run.record(
-        "check prm",
+        f"prm {name}",
         began,
-        traces=len(measured),
-        problems=len({traces[i].problem.id for i in measured}),
-        fixed=at(0.5),
-        tuned={**at(0.5 if tuned is None else tuned), "tuned_on": f"the other {len(half)} held-out problems"},
-        auroc=bootstrap_auroc(owners, flat, good).to_record(),
-        ece=calibration_figures(flat, good).ece,
-        bins=[asdict(b) for b in reliability_bins(flat, good)],
-        scored_tokens=sum(j.usage.scorer.scored for j in scored),
+        question=prm.question.value,
+        rows=report["rows"],
+        loss=report["loss"],
+        parity=report["parity"],
+        generated=labels.usage.policy.generated,
+        tuning_f1=score,
+        **checked,
     )
-    write_items(run.out / "items.jsonl", traces, {"world-oracle": oracle, "prm": scored})
+    return prm, score
+
+
+def check_verifier(run: Run, prm: PRM, traces: Sequence[Trace], items: Path) -> tuple[dict[str, Any], float]:
+    """Figures on problems the model never saw, and the F1 its threshold was tuned to on the other half."""
+    oracle, scored = WorldOracle().score(traces), prm.score(traces)
+    write_items(items, traces, {"world-oracle": oracle, "prm": scored})
+    truth = [NO_ERROR if j.first_error is None else j.first_error for j in oracle]
+    scores = [j.scores or () for j in scored]
+    tuning = [i for i in range(len(traces)) if i // run.config.samples % 2 == 0]
+    measured = [i for i in range(len(traces)) if i // run.config.samples % 2 == 1]
+    tuned = tune_first_error_threshold([scores[i] for i in tuning], [truth[i] for i in tuning])
+    threshold = 0.5 if tuned is None else tuned
+
+    def figures(rows: Sequence[int], at: float) -> dict[str, Any]:
+        found = [first_below(scores[i], at) for i in rows]
+        return {
+            "threshold": at,
+            **first_error_figures([traces[i] for i in rows], found, [truth[i] for i in rows]),
+        }
+
+    steps = [up_to_first_error(s, e)[:2] for s, e in zip(scores, truth, strict=True)]
+    flat, good = [x for s, _ in steps for x in s], [float(y) for _, own in steps for y in own]
+    owners = [t.problem.id for t, (s, _) in zip(traces, steps, strict=True) for _ in s]
+    picks = selection(traces, scored)
+    checked = {
+        "traces": len(measured),
+        "problems": len({traces[i].problem.id for i in measured}),
+        "fixed": figures(measured, 0.5),
+        "tuned": figures(measured, threshold),
+        "auroc": bootstrap_auroc(owners, flat, good).to_record(),
+        "ece": calibration_figures(flat, good).ece,
+        "bins": [asdict(b) for b in reliability_bins(flat, good)],
+        "picks": None if picks is None else picks.to_record(),
+    }
+    return checked, figures(tuning, threshold)["f1"]["value"] or 0.0
 
 
 def write_items(path: Path, traces: Sequence[Trace], said: dict[str, Sequence[Judgement]]) -> None:
@@ -260,15 +276,17 @@ def write_items(path: Path, traces: Sequence[Trace], said: dict[str, Sequence[Ju
     )
 
 
-def strategies(config: DemoConfig) -> dict[str, Strategy]:
-    """What is compared; every one but greedy spends the budget, whatever it takes."""
+def strategies(config: DemoConfig, prm: PRM) -> dict[str, tuple[Strategy, Scorer | None]]:
+    """What is compared, with its scorer; every one but greedy spends the budget, whatever it takes."""
     whole: dict[str, Any] = {"sampling": Sampling(max_tokens=config.max_tokens)}
     return {
-        "greedy": Greedy(sampling=Sampling(temperature=0.0, max_tokens=config.max_tokens)),
-        "majority": Majority(n=None, **whole),
-        "best-of-n": BestOfN(n=None, aggregate="min", **whole),
-        "weighted-vote": WeightedVote(n=None, aggregate="min", **whole),
-        "step-beam": StepBeam(keep=4, expand=4, aggregate="min", sampling=Sampling(max_tokens=24)),
+        "greedy": (Greedy(sampling=Sampling(temperature=0.0, max_tokens=config.max_tokens)), None),
+        "majority": (Majority(n=None, **whole), None),
+        "best-of-n": (BestOfN(n=None, aggregate="prod", **whole), prm),
+        "weighted-vote": (WeightedVote(n=None, aggregate="prod", **whole), prm),
+        "step-beam": (StepBeam(keep=4, expand=4, aggregate="prod", sampling=Sampling(max_tokens=24)), prm),
+        "best-of-n, confidence": (BestOfN(n=None, aggregate="prod", **whole), StepConfidence()),
+        "weighted-vote, confidence": (WeightedVote(n=None, aggregate="prod", **whole), StepConfidence()),
     }
 
 
@@ -276,19 +294,19 @@ def search(run: Run, prm: PRM, problems: Sequence[Problem]) -> None:
     """Solve the held-out problems by every strategy under one token budget."""
     budget = Budget(tokens=run.config.budget)
     outcomes: dict[str, list[float]] = {}
-    for name, strategy in strategies(run.config).items():
+    for name, (strategy, scorer) in strategies(run.config, prm).items():
         began = time.monotonic()
         with run.stage(f"solve {name}", "problems") as line:
             result = solve(
                 run.policy,
                 problems,
                 strategy,
-                scorer=prm if strategy.needs_scorer else None,
+                scorer=scorer,
                 budget=budget,
                 seed=run.config.seed,
                 progress=line,
             )
-        result.write(run.out / "solve" / name)
+        result.write(run.out / "solve" / name.replace(", ", "-"))
         outcomes[name] = [float(s.grade.correct) for s in result.solutions]
         gain = paired_bootstrap(outcomes[name], outcomes.get("majority", outcomes[name]))
         run.record(
@@ -320,6 +338,7 @@ def reinforce(run: Run, prm: PRM, training: Sequence[Problem], testing: Sequence
                 max_tokens=c.max_tokens,
                 held_out=testing,
                 eval_every=max(1, c.learn_steps // 5),
+                eval_samples=c.samples,
                 seed=c.seed,
                 progress=line,
             )
@@ -337,8 +356,7 @@ def reinforce(run: Run, prm: PRM, training: Sequence[Problem], testing: Sequence
 def _accuracy(found: Any) -> dict[str, Any] | None:
     if found is None:
         return None
-    estimate: Estimate = wilson(found.correct, found.n - found.undecided)
-    return estimate.to_record()
+    return bootstrap_mean(found.by_problem).to_record()
 
 
 def _write_config(run: Run) -> None:

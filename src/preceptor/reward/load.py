@@ -25,12 +25,17 @@ def load_scorer(
 ) -> Scorer:
     """A scorer from its name.
 
-    `spec`: the directory or hub id of a reward model, or `"world:NAME"`. `separator` describes a plain
-    token-classification checkpoint (two labels, 1 = good; or one), such as TRL's PRMTrainer saved; a model
-    trained here carries it. `question` is what such a checkpoint, or the world's oracle, answers.
+    `spec`: the directory or hub id of a reward model, `"world:NAME"` for the oracle, or `"step-confidence"`
+    for the policy's own confidence. `separator` describes a plain token-classification checkpoint (two
+    labels, 1 = good; or one), such as TRL's PRMTrainer saved; a model trained here carries it. `question`
+    is what such a checkpoint, or the world's oracle, answers.
     """
     if str(spec).startswith("world:"):
         return _oracle(str(spec).removeprefix("world:"), Question(question))
+    if str(spec) == "step-confidence":
+        from preceptor.annotate import StepConfidence
+
+        return StepConfidence()
     directory = _directory(spec)
     fmt = _format(directory, separator, Question(question))
     return PRM.load(directory, device=device, dtype=dtype, batch_tokens=batch_tokens, fmt=fmt)

@@ -35,7 +35,7 @@ def write_report(run: str | Path) -> Path:
     run = Path(run)
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     rows = {row["stage"]: row for _, row in read_jsonl(run / "metrics.jsonl", {"stage": str})}
-    missing = [s for s in ("sample", "check prm", "solve majority") if s not in rows]
+    missing = [s for s in ("sample", "prm world-oracle", "solve majority") if s not in rows]
     if missing:
         raise InputError(
             f"{run / 'metrics.jsonl'}: got no stage {missing[0]!r}; run preceptor demo to its end"
@@ -44,10 +44,10 @@ def write_report(run: str | Path) -> Path:
     page = Report("Preceptor demo", f"arithmetic world, {problems} held-out problems, seed {config['seed']}")
     _overview(page, rows)
     _labels(page, rows)
-    _verifier(page, rows)
+    _verifiers(page, rows)
     _search(page, rows, config)
     _learning(page, rows, run)
-    _traces(page, run, rows["check prm"]["tuned"]["threshold"])
+    _traces(page, run, rows)
     page.section("How these figures came about")
     page.provenance({"command": "preceptor demo", **config})
     return page.write(run / "report.html")
@@ -65,29 +65,35 @@ def _named(rows: dict[str, Any], verb: str) -> list[tuple[str, dict[str, Any]]]:
     return [(name.removeprefix(verb), row) for name, row in rows.items() if name.startswith(verb)]
 
 
+def _chosen(rows: dict[str, Any]) -> str:
+    """The label source of the reward model that guides the searches."""
+    return max(dict(_named(rows, "prm ")).items(), key=lambda item: item[1]["tuning_f1"])[0]
+
+
 def _overview(page: Report, rows: dict[str, Any]) -> None:
     searched = dict(_named(rows, "solve "))
+    chosen = _chosen(rows)
     best = max(searched, key=lambda name: searched[name]["accuracy"])
     facts: dict[str, Any] = {
         "one sample": _estimate(rows["held-out"]["accuracy"]),
         "greedy": _solved(searched["greedy"]),
         f"best search ({best})": _solved(searched[best]),
-        "PRM first-error F1": _estimate(rows["check prm"]["tuned"]["f1"]),
+        f"first-error F1 (PRM from {chosen})": _estimate(rows[f"prm {chosen}"]["tuned"]["f1"]),
     }
     for name, row in _named(rows, "learn "):
         facts[f"after training ({name})"] = _estimate(row["after"])
     page.facts(facts)
     page.text(
         "A small language model writes solutions of generated word problems. Its steps are labelled in three "
-        "ways, a reward model learns from the labels, the reward model guides searches on problems it never saw, "
-        "and the policy is trained with and without its step scores. Intervals are 95 %; searches and trainings "
-        "are compared on the same problems."
+        "ways, reward models learn from the labels, the better one guides searches on problems it never saw, and "
+        "the policy is trained with and without its step scores. Intervals are 95 %; searches and trainings are "
+        "compared on the same problems."
     )
 
 
 def _labels(page: Report, rows: dict[str, Any]) -> None:
     page.section("Step labels")
-    found = [(name, row) for name, row in _named(rows, "label ") if "f1" in row]
+    found = _named(rows, "compare ")
     page.table(
         ["labels by", "question", "first-error F1", "wrong found", "right kept", "unknown", "tokens", "seconds"],
         [
@@ -101,33 +107,37 @@ def _labels(page: Report, rows: dict[str, Any]) -> None:
     )  # fmt: skip
 
 
-def _verifier(page: Report, rows: dict[str, Any]) -> None:
-    page.section("The reward model")
-    check, trained = rows["check prm"], rows["train prm"]
+def _verifiers(page: Report, rows: dict[str, Any]) -> None:
+    page.section("Reward models")
+    found = _named(rows, "prm ")
     page.table(
-        ["threshold", "first-error F1", "wrong found", "right kept"],
+        ["trained on labels by", "question", "first-error F1", "F1 at 0.5", "wrong found", "right kept", "step AUROC",
+         "ECE", "rows", "seconds"],
         [
-            [f"{t['threshold']:.3f} ({how})", _estimate(t["f1"]), t["error_accuracy"], t["correct_accuracy"]]
-            for how, t in (
-                ("fixed", check["fixed"]),
-                (f"tuned on {check['tuned']['tuned_on']}", check["tuned"]),
-            )
+            [name, r["question"], _estimate(r["tuned"]["f1"]), _estimate(r["fixed"]["f1"]),
+             r["tuned"]["error_accuracy"], r["tuned"]["correct_accuracy"], _estimate(r["auroc"]), r["ece"],
+             r["rows"], r["seconds"]]
+            for name, r in found
         ],
-        caption=f"{check['problems']} held-out problems, {check['traces']} traces, against the oracle",
-    )
-    auroc = _estimate(check["auroc"])
-    page.facts({"AUROC of steps": auroc, "ECE": check["ece"], "rows trained on": trained["rows"],
-                "train/serve difference": f"{trained['parity']['max_difference']:.1e}"})  # fmt: skip
-    curve = trained["loss"]
+        caption=f"{found[0][1]['problems']} held-out problems, {found[0][1]['traces']} traces, against the oracle",
+        note="The threshold of the first F1 was tuned on as many other held-out problems. Train and serve gave the "
+        "same scores to " + ", ".join(f"{r['parity']['max_difference']:.0e}" for _, r in found) + ".",
+    )  # fmt: skip
     page.lines(
-        [Line("loss", [p[0] for p in curve], [p[1] for p in curve])],
-        title="Training loss",
-        x="step",
-        y="loss",
-    )
-    page.reliability({"prm": [_Bin(b) for b in check["bins"]]}, title="Scores against the truth",
-                     x="mean score", y="share of right steps",
-                     note="Steps up to the first error. The model was trained on values, not on validity.")  # fmt: skip
+        [Line(name, [p[0] for p in r["loss"]], [p[1] for p in r["loss"]]) for name, r in found],
+        title="Training loss", x="step", y="loss", note="Soft labels have a floor above zero.",
+    )  # fmt: skip
+    page.reliability(
+        {name: [_Bin(b) for b in r["bins"]] for name, r in found}, title="Scores against the truth", x="mean score",
+        y="share of right steps", note="Steps up to the first error. Bisection's labels are values, not validity.",
+    )  # fmt: skip
+    for name, row in found:
+        page.table(
+            ["pick by", "accuracy", "over random", "over majority"],
+            [[p["rule"], *(_estimate(p[k]) for k in ("accuracy", "over_random", "over_majority"))]
+             for p in row["picks"]["picks"]],
+            caption=f"Picking one of {row['picks']['pool']:.0f} samples with the model trained on {name}",
+        )  # fmt: skip
 
 
 def _search(page: Report, rows: dict[str, Any], config: dict[str, Any]) -> None:
@@ -143,9 +153,11 @@ def _search(page: Report, rows: dict[str, Any], config: dict[str, Any]) -> None:
              round(r["ledger"]["scorer"].get("scored", 0) / r["problems"]), r["finished"], r["pass_rate"]]
             for name, r in found
         ],
-        caption=f"{found[0][1]['problems']} problems, at most {config['budget']} generated tokens each",
-        note="Greedy needs one solution and stops there. The upper bound is the share of problems with a right "
-        "answer among the candidates; over majority is a paired difference.",
+        caption=f"{found[0][1]['problems']} problems, at most {config['budget']} generated tokens each; "
+        f"reward model from {_chosen(rows)}",
+        note="Confidence is the policy's own: the product over steps of each step's least likely token. Greedy "
+        "needs one solution and stops there. The upper bound is the share of problems with a right answer "
+        "among the candidates; over majority is a paired difference.",
     )  # fmt: skip
 
 
@@ -166,7 +178,7 @@ def _learning(page: Report, rows: dict[str, Any], run: Path) -> None:
             ]
             for name, r in found
         ],
-        caption="Greedy accuracy on the held-out problems; same start, same seed, same number of updates",
+        caption="Accuracy of single samples at temperature 1 on the held-out problems; same start, seed and updates",
     )
     history = {n: [r for _, r in read_jsonl(run / "learn" / n / "metrics.jsonl", {})] for n, _ in found}
     page.lines(_curves(history, "accuracy"), title="Accuracy of the training samples", x="tokens sampled",
@@ -189,14 +201,18 @@ def _curves(history: dict[str, list[dict[str, Any]]], key: str, window: int = 5)
     return lines
 
 
-def _traces(page: Report, run: Path, threshold: float) -> None:
+def _traces(page: Report, run: Path, rows: dict[str, Any]) -> None:
     page.section("Real traces")
-    held_out = _read(run / "items.jsonl")
-    page.traces(_varied(held_out), reference=ORACLE, color_by="prm", threshold=threshold,
-                title="Held-out traces, colored by the reward model")  # fmt: skip
-    labelled = _read(run / "labels.jsonl")
-    page.traces(_varied(labelled), reference=ORACLE, color_by="math-shepherd",
-                title="Training traces, colored by Monte Carlo")  # fmt: skip
+    chosen = _chosen(rows)
+    page.traces(
+        _varied(_read(run / "prm" / chosen / "items.jsonl")), reference=ORACLE, color_by="prm",
+        threshold=rows[f"prm {chosen}"]["tuned"]["threshold"],
+        title=f"Held-out traces, colored by the reward model from {chosen}",
+    )  # fmt: skip
+    page.traces(
+        _varied(_read(run / "labels.jsonl")), reference=ORACLE, color_by="math-shepherd",
+        title="Training traces, colored by Monte Carlo",
+    )  # fmt: skip
 
 
 def _read(path: Path) -> list[ScoredTrace]:
