@@ -306,7 +306,7 @@ def search(run: Run, prm: PRM, problems: Sequence[Problem]) -> None:
                 seed=run.config.seed,
                 progress=line,
             )
-        result.write(run.out / "solve" / name.replace(", ", "-"))
+        result.write(run.out / "solve" / slug(name))
         outcomes[name] = [float(s.grade.correct) for s in result.solutions]
         gain = paired_bootstrap(outcomes[name], outcomes.get("majority", outcomes[name]))
         run.record(
@@ -322,15 +322,21 @@ def reinforce(run: Run, prm: PRM, training: Sequence[Problem], testing: Sequence
     from preceptor.learn import learn
 
     c = run.config
-    for method in ("outcome", "progress"):
+    # The oracle as a scorer shows what step credit is worth when the scores are right.
+    arms: dict[str, tuple[str, Scorer | None]] = {
+        "outcome": ("outcome", None),
+        "progress, prm": ("progress", prm),
+        "progress, oracle": ("progress", WorldOracle()),
+    }
+    for name, (method, scorer) in arms.items():
         began = time.monotonic()
-        with run.stage(f"learn {method}", "updates") as line:
+        with run.stage(f"learn {name}", "updates") as line:
             result = learn(
                 DEFAULT_POLICY,
                 training,
-                out=run.out / "learn" / method,
+                out=run.out / "learn" / slug(name),
                 method=method,
-                scorer=prm if method != "outcome" else None,
+                scorer=scorer,
                 steps=c.learn_steps,
                 prompts_per_step=c.learn_prompts,
                 generations=c.learn_generations,
@@ -343,14 +349,20 @@ def reinforce(run: Run, prm: PRM, training: Sequence[Problem], testing: Sequence
                 progress=line,
             )
         run.record(
-            f"learn {method}",
+            f"learn {name}",
             began,
+            files=f"learn/{slug(name)}",
             before=_accuracy(result.before),
             after=_accuracy(result.after),
             undecided=result.undecided,
             usage=result.usage.to_record(),
             parts=dict(result.seconds),
         )
+
+
+def slug(name: str) -> str:
+    """`"progress, oracle"` -> `"progress-oracle"`."""
+    return name.replace(", ", "-")
 
 
 def _accuracy(found: Any) -> dict[str, Any] | None:

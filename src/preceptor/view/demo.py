@@ -180,7 +180,7 @@ def _learning(page: Report, rows: dict[str, Any], run: Path) -> None:
         ],
         caption="Accuracy of single samples at temperature 1 on the held-out problems; same start, seed and updates",
     )
-    history = {n: [r for _, r in read_jsonl(run / "learn" / n / "metrics.jsonl", {})] for n, _ in found}
+    history = {n: [r for _, r in read_jsonl(run / row["files"] / "metrics.jsonl", {})] for n, row in found}
     page.lines(_curves(history, "accuracy"), title="Accuracy of the training samples", x="tokens sampled",
                y="accuracy", note="A running mean of five updates.")  # fmt: skip
     measured = [line for line in _curves(history, "held_out_accuracy", window=1) if line.x]
