@@ -1,6 +1,6 @@
 """Policies: whoever continues a prefix, behind `Policy.generate(requests) -> continuations`.
 
-    scripted.py             policies of known quality for the worlds; no model
+    scripted.py, scripted_game24.py     policies of known quality for the worlds; no model
     transformers_policy.py  any causal language model of `transformers`
       engine.py             the decode loop; engine_plan (which prefixes), engine_cache (keys and values),
                             engine_sampling (random numbers, choice), engine_text (ids to text),
@@ -27,16 +27,19 @@ from preceptor.policy.sample import sample, tokens_until, trace_of
 if TYPE_CHECKING:
     from preceptor.policy.openai import OpenAIPolicy
     from preceptor.policy.scripted import ScriptedPolicy
+    from preceptor.policy.scripted_game24 import ScriptedGame24
     from preceptor.policy.transformers_policy import TransformersPolicy
 
 _HOME = {
     "OpenAIPolicy": "openai",
+    "ScriptedGame24": "scripted_game24",
     "ScriptedPolicy": "scripted",
     "TransformersPolicy": "transformers_policy",
 }
 
 __all__ = [
     "OpenAIPolicy",
+    "ScriptedGame24",
     "ScriptedPolicy",
     "TransformersPolicy",
     "load_policy",

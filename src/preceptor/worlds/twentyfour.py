@@ -153,18 +153,25 @@ class Game24:
         return truths
 
 
+def read_move(line: str) -> tuple[Fraction, str, Fraction, Fraction] | None:
+    """(left, operation, right, stated result) of a line; None when it is no move."""
+    found = _MOVE.fullmatch(line.strip())
+    if found is None:
+        return None
+    a, b, c = _read(found[1]), _read(found[3]), _read(found[4])
+    return None if a is None or b is None or c is None else (a, found[2], b, c)
+
+
 def _play(table: Table, line: str) -> tuple[str, Table]:
     """Kind of the move and the table after it (unchanged when the line is no legal move)."""
-    found = _MOVE.fullmatch(line)
-    numbers = [_read(found[i]) for i in (1, 3, 4)] if found else [None]
-    if found is None or any(x is None for x in numbers):
+    move = read_move(line)
+    if move is None:
         return "unparseable", table
-    a, b, c = (x for x in numbers if x is not None)
+    a, op, b, c = move
     rest = list(table)
     for used in (a, b):
         if used not in rest:
             return "wrong copy", table
         rest.remove(used)
-    op = found[2]
     right = (a / b if b else None) if op == "/" else {"+": a + b, "-": a - b, "*": a * b}[op]
     return ("ok" if right == c else "wrong result"), tuple(sorted([*rest, c]))
