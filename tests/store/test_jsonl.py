@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -91,12 +92,13 @@ def test_a_file_that_cannot_be_opened_is_an_input_error(tmp_path: Path):
         list(read_jsonl(tmp_path))
 
 
-def test_gz_is_read_and_damage_to_it_is_named(tmp_path: Path):
-    path = tmp_path / "a.jsonl.gz"
-    whole = gzip.compress(
-        b"".join(b'{"id": "%d", "x": "%s"}\n' % (i, os.urandom(20).hex().encode()) for i in range(999))
-    )
+@pytest.mark.parametrize("seed", range(20))
+def test_gz_is_read_and_damage_to_it_is_named(tmp_path: Path, seed: int):
+    path, rng = tmp_path / "a.jsonl.gz", random.Random(seed)
+    rows = [b'{"id": "%d", "x": "%s"}\n' % (i, rng.randbytes(20).hex().encode()) for i in range(999)]
+    whole = gzip.compress(b"".join(rows))
     assert [r["id"] for _, r in read(path, whole)] == [str(i) for i in range(999)]
+    # Damage in the middle may show as a malformed line first; it is named as what it is.
     for damaged in (whole[: len(whole) // 2], whole[:2000] + b"\0\0\0\0" + whole[2004:], b"not gzip at all"):
         with pytest.raises(RecordError, match="damaged gzip"):
             read(path, damaged)

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import zlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -51,7 +52,13 @@ def read_jsonl(
             for line, raw in enumerate(file, start=1):
                 if raw.strip():
                     found = True
-                    yield line, _parse(raw, path, line, required or {})
+                    try:
+                        record = _parse(raw, path, line, required or {})
+                    except RecordError:
+                        if path.suffix == ".gz":
+                            deque(file, maxlen=0)  # damage further on explains the bad line: say that instead
+                        raise
+                    yield line, record
     except (EOFError, zlib.error, gzip.BadGzipFile) as e:
         raise RecordError(
             path,
