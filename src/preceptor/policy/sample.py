@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 from preceptor.generation import Continuation, Policy, Request, Sampling
 from preceptor.progress import Progress, silent
+from preceptor.store.rollouts import complete
 from preceptor.trace import Finish, Grade, Problem, Step, Trace, Verdict
 
 if TYPE_CHECKING:
     from preceptor.store import Store
+
+UNIT = 512
+"""Traces sampled, and stored, at a time."""
 
 
 def sample(
@@ -35,13 +39,7 @@ def sample(
         for problem in problems
         for draw in range(samples)
     ]
-    progress(0, len(requests))
-    if store is None:
-        answers = policy.generate(requests)
-    else:
-        from preceptor.store.rollouts import complete
-
-        answers = complete(policy, requests, store)
+    answers = complete(policy, requests, store, unit=UNIT, progress=progress)
     traces = [
         trace_of(r.problem, a, policy=policy.fingerprint, seed=seed, draw=r.draw)
         for r, a in zip(requests, answers, strict=True)
