@@ -63,7 +63,7 @@ class DemoConfig:
     budget: int = 600
     """Generated tokens per held-out problem, the same for every strategy."""
     epochs: float = 4.0
-    learn_steps: int = 40
+    learn_steps: int = 30
     learn_prompts: int = 16
     learn_generations: int = 8
     learn_lr: float = 2e-4
