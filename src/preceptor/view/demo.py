@@ -73,7 +73,7 @@ def _chosen(rows: dict[str, Any]) -> str:
 def _overview(page: Report, rows: dict[str, Any]) -> None:
     searched = dict(_named(rows, "solve "))
     chosen = _chosen(rows)
-    best = max(searched, key=lambda name: searched[name]["accuracy"])
+    best = max((n for n in searched if n != "greedy"), key=lambda name: searched[name]["accuracy"])
     facts: dict[str, Any] = {
         "one sample": _estimate(rows["held-out"]["accuracy"]),
         "greedy": _solved(searched["greedy"]),
