@@ -10,7 +10,7 @@ One character is one token. Left out: other kinds of error (the oracle's tests w
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from preceptor.generation import Continuation, Request
@@ -50,24 +50,16 @@ class ScriptedPolicy:
     def _continue(self, request: Request) -> Continuation:
         rng = random.Random(request.stream)
         state = _state(request.problem, request.prefix)
-        text, finish = "", Finish.STOP
-        while state.answer is None:
-            line = self._line(state, rng, greedy=request.sampling.temperature == 0)
-            state.take(line)
-            text += line
-            if len(text) > request.sampling.max_tokens:
-                text, finish = text[: request.sampling.max_tokens], Finish.LENGTH
-                break
-            if any(s in line for s in request.sampling.stop):
-                finish = Finish.BOUNDARY
-                break
-        return Continuation(
-            text=text,
-            finish=finish,
-            token_ids=tuple(map(ord, text)),
-            token_ends=tuple(range(1, len(text) + 1)),
-            usage=Usage(generated=len(text), calls=1, prefilled=len(request.prefix)),
-        )
+        greedy = request.sampling.temperature == 0
+
+        def line() -> str | None:
+            if state.answer is not None:
+                return None
+            text = self._line(state, rng, greedy)
+            state.take(text)
+            return text
+
+        return write_lines(request, line)
 
     def _line(self, state: State, rng: random.Random, greedy: bool) -> str:
         def happens(probability: float) -> bool:
@@ -104,6 +96,26 @@ class ScriptedPolicy:
                 result = OPERATIONS[op](a, b)
                 values[n] = result if result is not None else (a // b if b else 0)
         return values[len(state.nodes) - 1]
+
+
+def write_lines(request: Request, next_line: Callable[[], str | None]) -> Continuation:
+    """Write lines until there is none, a stop string occurs or the limit cuts; a character is a token."""
+    text, finish = "", Finish.STOP
+    while (line := next_line()) is not None:
+        text += line
+        if len(text) > request.sampling.max_tokens:
+            text, finish = text[: request.sampling.max_tokens], Finish.LENGTH
+            break
+        if any(s in line for s in request.sampling.stop):
+            finish = Finish.BOUNDARY
+            break
+    return Continuation(
+        text=text,
+        finish=finish,
+        token_ids=tuple(map(ord, text)),
+        token_ends=tuple(range(1, len(text) + 1)),
+        usage=Usage(generated=len(text), calls=1, prefilled=len(request.prefix)),
+    )
 
 
 def _state(problem: Problem, prefix: str) -> State:

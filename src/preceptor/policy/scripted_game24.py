@@ -16,8 +16,8 @@ from functools import lru_cache
 
 from preceptor.errors import InputError
 from preceptor.generation import Continuation, Request
-from preceptor.trace import Finish, Problem, content_id
-from preceptor.usage import Usage
+from preceptor.policy.scripted import write_lines
+from preceptor.trace import Problem, content_id
 from preceptor.worlds.twentyfour import Table, moves, reachable, read_move, show
 
 
@@ -44,26 +44,18 @@ class ScriptedGame24:
     def _continue(self, request: Request) -> Continuation:
         rng = random.Random(request.stream)
         terms, answered = _replay(request.problem, request.prefix)
-        text, finish = "", Finish.STOP
-        while answered is None:
-            if len(terms) == 1:
-                line, answered = f"Answer: {_bare(terms[0][1])}\n", True
-            else:
-                line = self._move(terms, int(request.problem.meta["target"]), rng)
-            text += line
-            if len(text) > request.sampling.max_tokens:
-                text, finish = text[: request.sampling.max_tokens], Finish.LENGTH
-                break
-            if any(s in line for s in request.sampling.stop):
-                finish = Finish.BOUNDARY
-                break
-        return Continuation(
-            text=text,
-            finish=finish,
-            token_ids=tuple(map(ord, text)),
-            token_ends=tuple(range(1, len(text) + 1)),
-            usage=Usage(generated=len(text), calls=1, prefilled=len(request.prefix)),
-        )
+        target = int(request.problem.meta["target"])
+
+        def line() -> str | None:
+            nonlocal answered
+            if answered is not None:
+                return None
+            if len(terms) > 1:
+                return self._move(terms, target, rng)
+            answered = True
+            return f"Answer: {_bare(terms[0][1])}\n"
+
+        return write_lines(request, line)
 
     def _move(self, terms: list[tuple[Fraction, str]], target: int, rng: random.Random) -> str:
         """Play one move in `terms` and return its line."""
