@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from preceptor.errors import ItemError
 from preceptor.trace import Finish, Problem, content_id, stream_seed
@@ -41,6 +41,14 @@ class Sampling:
         return {**asdict(self), "stop": list(self.stop)}
 
 
+class Message(NamedTuple):
+    """One turn of a chat."""
+
+    role: str
+    """"system", "user" or "assistant"."""
+    content: str
+
+
 @dataclass(frozen=True)
 class Request:
     """One draw from one prefix."""
@@ -53,10 +61,16 @@ class Request:
     draw: int = 0
     seed: int = 0
     sampling: Sampling = field(default_factory=Sampling)
+    messages: tuple[Message, ...] = ()
+    """The chat that `prefix` answers; empty: the problem's prompt as one user message."""
 
     @property
     def stream(self) -> int:
-        return stream_seed(self.seed, self.problem.id, self.prefix, self.draw)
+        return stream_seed(self.seed, self.problem.id, self.prefix, self.draw, *self._chat())
+
+    def _chat(self) -> list[Any]:
+        """Nothing where there is no chat, so that plain requests keep their streams and keys."""
+        return [[list(m) for m in self.messages]] if self.messages else []
 
     def key(self, policy: str) -> str:
         """Content hash under which the store keeps the answer of the policy with this fingerprint."""
@@ -69,6 +83,7 @@ class Request:
             self.draw,
             self.seed,
             self.sampling.to_record(),
+            *self._chat(),
         )
 
 
@@ -132,4 +147,57 @@ class Policy(Protocol):
     def generate(self, requests: Sequence[Request]) -> list[Continuation]:
         """One continuation per request, in order. A request that fails alone comes back with
         `Finish.ERROR` and an `ItemError`; only a backend that is down as a whole raises."""
+        ...
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """What a model makes of a *given* text after a request's prefix: teacher forcing, nothing is sampled."""
+
+    token_ids: tuple[int, ...] = ()
+    token_ends: tuple[int, ...] = ()
+    """Character offset in the text at which each token ends."""
+    logprobs: tuple[float, ...] = ()
+    """Log-probability of each token at temperature 1, in nats."""
+    entropies: tuple[float, ...] | None = None
+    """Entropy of the distribution each token was drawn from, in nats; None where only a few are known."""
+    usage: Usage = field(default_factory=Usage)
+    error: ItemError | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How likely each of some given words is to come next."""
+
+    probs: tuple[float, ...] | None
+    """Normalised over the options; None when the model gave none of them (see `error`)."""
+    mass: float | None = None
+    """Total probability of the options before normalising; None where the backend does not say."""
+    usage: Usage = field(default_factory=Usage)
+    error: ItemError | None = None
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A policy that can also read: score a given text."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def likelihood(self, requests: Sequence[Request], texts: Sequence[str]) -> list[Likelihood]:
+        """One per request: the text as continuation of the request's prompt and prefix. `sampling`,
+        `draw` and `seed` of the requests do not matter."""
+        ...
+
+
+@runtime_checkable
+class Chooser(Protocol):
+    """A policy that can weigh a few given next words against each other."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def choose(self, requests: Sequence[Request], options: Sequence[str]) -> list[Choice]:
+        """One per request. An option counts by the probability of its first token after the prefix; options
+        that begin with the same token cannot be told apart: InputError."""
         ...

@@ -21,7 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from preceptor.policy.load import load_policy
-from preceptor.policy.render import prompt_ids, text_ids
+from preceptor.policy.render import chat_ids, chat_parts, prompt_ids, text_ids
 from preceptor.policy.sample import sample, tokens_until, trace_of
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ __all__ = [
     "ScriptedGame24",
     "ScriptedPolicy",
     "TransformersPolicy",
+    "chat_ids",
+    "chat_parts",
     "load_policy",
     "prompt_ids",
     "sample",

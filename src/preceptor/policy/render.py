@@ -1,16 +1,17 @@
 """From problems and text to token ids: the one place where a prompt becomes tokens.
 
-Policies and reward models both read these two functions, so a prompt is the same for the writer and for
+Policies and reward models both read these functions, so a prompt is the same for the writer and for
 the judge. What a data set or a policy wrote is encoded with special tokens switched off: the characters
-`<|end|>` inside a problem are seven ordinary characters, never the control token. Left out: system
-prompts and multi-turn chats.
+`<|end|>` inside a problem are seven ordinary characters, never the control token.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from preceptor.errors import ModelError
+from preceptor.generation import Message
 from preceptor.trace import Problem, content_id
 
 if TYPE_CHECKING:
@@ -28,17 +29,48 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, problem: Problem) -> list[int
     """
     if not tokenizer.chat_template:
         return [*_leading_ids(tokenizer), *_encode(tokenizer, problem.prompt + "\n", plain=True)]
-    content = problem.prompt
-    specials = _special_strings(tokenizer)
-    if not any(s in content for s in specials):
-        return _encode(tokenizer, _chat(tokenizer, content))
-    mark = "content" + content_id(content)
-    pieces = _chat(tokenizer, mark).split(mark)
-    ids = _encode(tokenizer, pieces[0])
-    for piece in pieces[1:]:
-        ids += text_ids(tokenizer, content)
-        ids += _encode(tokenizer, piece, inside=True) if piece else []
-    return ids
+    user = (Message("user", problem.prompt),)
+    if not any(s in problem.prompt for s in _special_strings(tokenizer)):
+        return _encode(tokenizer, _chat(tokenizer, user, generation_prompt=True))
+    return chat_ids(tokenizer, user)
+
+
+def chat_ids(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, generation_prompt: bool = True
+) -> list[int]:
+    """Ids of a chat, with what the messages hold encoded as plain text."""
+    return [i for part in chat_parts(tokenizer, messages, generation_prompt=generation_prompt) for i in part]
+
+
+def chat_parts(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, generation_prompt: bool = True
+) -> list[list[int]]:
+    """2n + 1 lists of ids for n messages: template, content, template, content, ..., template.
+
+    Every content is encoded apart, so where it stands is known by construction and nothing in it can close
+    a turn or open one. Raises ModelError when the tokenizer has no chat template, or one that does not show
+    every message once and in order.
+    """
+    if not tokenizer.chat_template:
+        raise ModelError("chat template: got none, expected one. Give the tokenizer its `chat_template`.")
+    marks = ["content" + content_id(k, [list(m) for m in messages]) for k in range(len(messages))]
+    text = _chat(
+        tokenizer,
+        [Message(m.role, mark) for m, mark in zip(messages, marks, strict=True)],
+        generation_prompt=generation_prompt,
+    )
+    parts: list[list[int]] = []
+    for message, mark in zip(messages, marks, strict=True):
+        before, found, text = text.partition(mark)
+        if not found or mark in text:
+            raise ModelError(
+                f"chat template: the {message.role} message is not shown exactly once and in order. Repair "
+                "`chat_template` in the tokenizer's files."
+            )
+        parts.append(_encode(tokenizer, before, inside=bool(parts)) if before else [])
+        parts.append(text_ids(tokenizer, message.content))
+    parts.append(_encode(tokenizer, text, inside=True) if text else [])
+    return parts
 
 
 def text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -83,20 +115,22 @@ def _special_strings(tokenizer: PreTrainedTokenizerBase) -> set[str]:
     return {s for s in added | set(tokenizer.all_special_tokens) if s}
 
 
-def _chat(tokenizer: PreTrainedTokenizerBase, content: str) -> str:
+def _chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, generation_prompt: bool) -> str:
     import jinja2
 
-    message = [{"role": "user", "content": content}]
+    turns = [{"role": m.role, "content": m.content} for m in messages]
     try:
-        text = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generation_prompt)
     except (jinja2.TemplateError, ValueError, TypeError) as problem:
         raise ModelError(
-            f"chat template: got {type(problem).__name__}: {problem}; expected it to render one user "
-            "message. Repair `chat_template` in the tokenizer's files, or remove it to use plain prompts."
+            f"chat template: got {type(problem).__name__}: {problem}; expected it to render the roles "
+            f"{[m.role for m in messages]}. Repair `chat_template` in the tokenizer's files, or remove it to "
+            "use plain prompts."
         ) from problem
-    if content.strip() not in text:
-        raise ModelError(
-            "chat template: the rendered text does not contain the user's message. "
-            "Repair `chat_template` in the tokenizer's files, or remove it to use plain prompts."
-        )
+    for message in messages:
+        if message.content.strip() not in text:
+            raise ModelError(
+                f"chat template: the rendered text does not contain the {message.role}'s message. "
+                "Repair `chat_template` in the tokenizer's files, or remove it to use plain prompts."
+            )
     return str(text)
