@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from preceptor.policy.render import prompt_ids, text_ids
 from preceptor.reward.format import UNLIMITED
-from preceptor.reward.render import SeparatorRenderer, windows
+from preceptor.reward.layout import PolicyPrompt, Tagged
+from preceptor.reward.render import Renderer, windows
 from preceptor.trace import Problem, Step, Trace
 from tests.reward.toy import trace_of
 from tests.tiny import tiny_tokenizer
@@ -20,8 +21,8 @@ STEP = TOKENIZER.convert_tokens_to_ids("<|step|>")
 PROBLEM = Problem("Mia has 12 boxes. How many?")
 
 
-def renderer(separator_id: int = STEP, max_length: int = UNLIMITED) -> SeparatorRenderer:
-    return SeparatorRenderer(TOKENIZER, separator_id, max_length)
+def renderer(separator: str = "<|step|>", max_length: int = UNLIMITED, tokenizer=TOKENIZER) -> Renderer:
+    return Renderer(tokenizer, Tagged(separator, PolicyPrompt(), strip="right"), max_length)
 
 
 def test_layout_is_prompt_then_each_step_and_the_separator_id():
@@ -54,7 +55,7 @@ def test_a_written_separator_that_the_tokenizer_would_not_split_is_left_out():
     tokenizer = tiny_tokenizer()
     tokenizer.add_tokens(["[SEP]"])  # added but not special: `split_special_tokens` does not touch it
     separator = tokenizer.convert_tokens_to_ids("[SEP]")
-    rendered = SeparatorRenderer(tokenizer, separator, UNLIMITED)(trace_of(PROBLEM, ["1[SEP]2[SEP]\n"]))
+    rendered = renderer("[SEP]", tokenizer=tokenizer)(trace_of(PROBLEM, ["1[SEP]2[SEP]\n"]))
     assert rendered.rows[0].token_ids.count(separator) == 1
     assert rendered.flags == ("neutralised-separator",)
 
@@ -62,7 +63,7 @@ def test_a_written_separator_that_the_tokenizer_would_not_split_is_left_out():
 def test_an_ordinary_separator_inside_a_step_does_not_move_the_readout():
     (newline,) = text_ids(TOKENIZER, "\n")
     steps = ["line one\nline two\n", "\n\n", "last"]
-    (row,) = renderer(newline)(trace_of(PROBLEM, steps)).rows
+    (row,) = renderer("\n")(trace_of(PROBLEM, steps)).rows
     assert len(row.positions) == 3
     assert row.token_ids.count(newline) > 3
     first = len(prompt_ids(TOKENIZER, PROBLEM)) + len(text_ids(TOKENIZER, "line one\nline two"))

@@ -9,8 +9,7 @@ import torch
 
 from preceptor.judgement import Question, Scorer
 from preceptor.reward import PRM
-from preceptor.reward.head import build
-from preceptor.reward.link import LINKS
+from preceptor.reward.model import build
 from preceptor.trace import Finish, Problem, Trace
 from tests.reward.toy import backbone, toy_labels, trace_of
 
@@ -27,7 +26,7 @@ def directory(tmp_path_factory) -> Path:
 def save_random_prm(path: Path, source: Path, link: str = "softmax") -> Path:
     torch.manual_seed(1)
     model, tokenizer, _ = build(source, question=Question.VALIDITY, link=link)
-    model.save_pretrained(path)
+    model.save(path)
     tokenizer.save_pretrained(path)
     return path
 
@@ -43,8 +42,8 @@ def alone(prm: PRM, trace: Trace) -> tuple[float, ...]:
     out = []
     for position in row.positions:
         with torch.inference_mode():
-            logits = prm.model(input_ids=torch.tensor([row.token_ids[: position + 1]])).logits[0, -1]
-        out.append(LINKS[prm.format.link].score(logits).item())
+            states = prm.model.body(input_ids=torch.tensor([row.token_ids[: position + 1]])).last_hidden_state
+            out.append(prm.format.link.score(prm.model.outputs(states[0, -1])).item())
     return tuple(out)
 
 
@@ -118,12 +117,12 @@ def test_a_policy_cannot_write_itself_a_score(prm):
 
 
 def test_nan_is_an_error_and_never_a_score(directory):
-    """NaN travels through attention, so one broken weight takes the whole row with it."""
+    """NaN travels through attention, so one broken weight takes the whole row with it, and no other."""
     broken = PRM.load(directory)
     nine = broken.tokenizer.encode("9", add_special_tokens=False)[0]
     with torch.no_grad():
-        broken.model.get_input_embeddings().weight[nine] = float("nan")
-    traces = [trace_of(Problem("p"), ["1+1=2\n", "1+8=9\n"]), trace_of(Problem("p"), ["1+1=2\n"])]
+        broken.model.body.get_input_embeddings().weight[nine] = float("nan")
+    traces = [trace_of(Problem("p"), ["1+1=2\n", "1+8=9\n"]), trace_of(Problem("p"), ["2+1=3\n"])]
     bad, fine = broken.score(traces)
     assert bad.scores is None
     assert bad.error.kind == "nan-score"
@@ -134,9 +133,9 @@ def test_nan_at_one_step_leaves_the_other_steps_their_scores(directory):
     broken = PRM.load(directory)
 
     def spoil(module, inputs, logits):
-        logits[0, -1] = float("nan")
+        logits[..., -1, :] = float("nan")
 
-    broken.model.score.register_forward_hook(spoil)
+    broken.model.head.register_forward_hook(spoil)
     (judgement,) = broken.score([trace_of(Problem("p"), ["1+1=2\n", "1+8=9\n"])])
     assert judgement.scores[0] is not None
     assert judgement.scores[1] is None
@@ -152,7 +151,7 @@ def test_identical_traces_are_computed_once_and_the_bill_adds_up(prm):
     assert (first.usage.scorer.scored, first.usage.scorer.reused) == (tokens, 0)
     assert (second.usage.scorer.scored, second.usage.scorer.reused) == (0, tokens)
     assert second.usage.scorer.calls == 1
-    weights = prm.model.num_parameters(exclude_embeddings=True)
+    weights = prm.model.dense_parameters()
     assert first.usage.scorer.flops == 2 * weights * tokens
     assert first.usage.scorer.seconds > 0
 
@@ -162,8 +161,8 @@ def test_the_source_changes_with_the_weights_and_only_then(directory, tmp_path):
     assert again == PRM.load(directory).source
     model = PRM.load(directory).model
     with torch.no_grad():
-        model.score.bias[0] += 1
-    model.save_pretrained(tmp_path)
+        model.head.bias[0] += 1
+    model.save(tmp_path)
     for file in directory.glob("tokenizer*"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     assert PRM.load(tmp_path).source != again
@@ -193,7 +192,7 @@ def test_a_backbone_that_looks_right_is_noticed_and_gets_a_mask(tmp_path):
     BertModel(config, add_pooling_layer=False).save_pretrained(tmp_path / "bert")
     tokenizer.save_pretrained(tmp_path / "bert")
     bert = PRM.load(save_random_prm(tmp_path / "prm", tmp_path / "bert"))
-    assert not bert.causal
     together = bert.score(TRACES)
+    assert not bert.forward.causal
     for trace, judgement in zip(TRACES, together, strict=True):
         assert judgement.scores == pytest.approx(bert.score([trace])[0].scores, abs=1e-5)

@@ -14,9 +14,9 @@ from preceptor.errors import CheckFailed, InputError, ItemError, ModelError
 from preceptor.judgement import Judgement, Question
 from preceptor.reward import PRM, parity, train
 from preceptor.reward.examples import Labelled, split
-from preceptor.reward.head import build
 from preceptor.reward.metrics import auroc, first_error_f1, step_metrics
-from preceptor.reward.render import Rendered, Row, SeparatorRenderer
+from preceptor.reward.model import build
+from preceptor.reward.render import Rendered, Renderer, Row
 from preceptor.trace import Problem
 from tests.reward.toy import SOURCE, ToyLabels, backbone, judged, toy_labels, trace_of
 from tests.tiny import tiny_tokenizer
@@ -37,7 +37,7 @@ def trained(lm, tmp_path_factory):
     return prm, out, json.loads((out / "training.json").read_text())
 
 
-class Shifted(SeparatorRenderer):
+class Shifted(Renderer):
     """Reads one token too early: the classic off-by-one."""
 
     def __call__(self, trace):
@@ -46,7 +46,7 @@ class Shifted(SeparatorRenderer):
         return Rendered(rows, rendered.flags, rendered.error)
 
 
-class AtPreviousSeparator(SeparatorRenderer):
+class AtPreviousSeparator(Renderer):
     """Reads step t where step t - 1 ends."""
 
     def __call__(self, trace):
@@ -68,8 +68,8 @@ def test_a_rule_on_the_last_token_is_learned_and_holds_on_new_problems(trained):
 
 
 def test_a_readout_at_the_previous_separator_cannot_learn_the_rule(lm, tmp_path, monkeypatch):
-    monkeypatch.setattr("preceptor.reward.training.SeparatorRenderer", AtPreviousSeparator)
-    monkeypatch.setattr("preceptor.reward.scorer.SeparatorRenderer", AtPreviousSeparator)
+    monkeypatch.setattr("preceptor.reward.training.Renderer", AtPreviousSeparator)
+    monkeypatch.setattr("preceptor.reward.render.Renderer", AtPreviousSeparator)
     train(toy_labels(60), backbone=lm, out=tmp_path, **{**FAST, "epochs": 3})
     assert json.loads((tmp_path / "training.json").read_text())["held_out"]["auroc"] < 0.7
 
@@ -90,15 +90,18 @@ def test_the_directory_is_an_ordinary_token_classification_model(trained):
     model = AutoModelForTokenClassification.from_pretrained(out)
     assert model.config.num_labels == 2
     assert model.config.id2label[1] == "good"
-    assert model.config.preceptor["separator_id"] == AutoTokenizer.from_pretrained(out).convert_tokens_to_ids(
-        "<|step|>"
-    )
+    step = AutoTokenizer.from_pretrained(out).convert_tokens_to_ids("<|step|>")
+    assert model.config.preceptor["layout"]["ids"] == [step]
+    row = prm.render(trace_of(Problem("p"), ["1+1=2\n"])).rows[0]
+    with torch.inference_mode():
+        theirs = model(torch.tensor([row.token_ids])).logits[0, row.positions[0]].softmax(-1)[1].item()
+    assert prm.score_rows([row])[0][0] == pytest.approx(theirs, abs=1e-6)
     assert not [p.name for p in out.iterdir() if p.name.startswith(("checkpoint", "training_args", "runs"))]
     assert PRM.load(out).source == prm.source
 
 
 def test_a_shifted_readout_on_the_serving_side_fails_the_run(lm, tmp_path, monkeypatch):
-    monkeypatch.setattr("preceptor.reward.scorer.SeparatorRenderer", Shifted)
+    monkeypatch.setattr("preceptor.reward.render.Renderer", Shifted)
     with pytest.raises(CheckFailed, match="parity"):
         train(toy_labels(20), backbone=lm, out=tmp_path, **{**FAST, "epochs": 2})
     report = json.loads((tmp_path / "training.json").read_text())
@@ -109,7 +112,7 @@ def test_weights_that_were_not_saved_fail_the_parity_check(trained):
     prm, out, _ = trained
     other = PRM.load(out)
     with torch.no_grad():
-        other.model.score.weight.mul_(0.9)
+        other.model.head.weight.mul_(0.9)
     traces = toy_labels(5).traces
     assert parity.max_difference(traces, prm.render, prm.score_rows, prm.score(traces)) == 0
     with pytest.raises(CheckFailed):
@@ -144,15 +147,15 @@ def test_a_live_policy_is_copied_and_not_changed(lm, tmp_path):
     assert all(torch.equal(v, before[k]) for k, v in live.model.state_dict().items())
     copied, _, _ = build(live, question=Question.VALIDITY, separator="<|new|>")
     opened, _, _ = build(lm, question=Question.VALIDITY)
-    body = copied.base_model.state_dict()
+    body = copied.body.state_dict()
     assert len(live.tokenizer) == len(tiny_tokenizer()) == len(body["embed_tokens.weight"]) - 1
-    for name, weights in opened.base_model.state_dict().items():
+    for name, weights in opened.body.state_dict().items():
         assert torch.equal(weights, body[name][: len(weights)])
 
 
-@pytest.mark.parametrize("link, objective", [("sigmoid", "hard"), ("sigmoid", "soft")])
-def test_other_links_and_objectives_learn_too(lm, tmp_path, link, objective):
-    train(toy_labels(60), backbone=lm, out=tmp_path, link=link, objective=objective, **FAST)
+@pytest.mark.parametrize("objective", ["hard-bce", "soft-bce"])
+def test_other_links_and_labels_learn_too(lm, tmp_path, objective):
+    train(toy_labels(60), backbone=lm, out=tmp_path, objective=objective, **FAST)
     assert json.loads((tmp_path / "training.json").read_text())["held_out"]["auroc"] > 0.8
 
 
@@ -172,15 +175,15 @@ def test_soft_labels_are_fitted_as_probabilities(lm, tmp_path):
 def test_a_missing_separator_is_added_and_the_embeddings_grow(lm, tmp_path):
     prm = train(toy_labels(10), backbone=lm, out=tmp_path, separator="<|judge|>", **{**FAST, "epochs": 1})
     old = len(tiny_tokenizer())
-    assert prm.format.separator_id == old
-    assert prm.model.get_input_embeddings().num_embeddings == old + 1
+    assert prm.format.layout.ids == (old,)
+    assert prm.model.body.get_input_embeddings().num_embeddings == old + 1
     assert "<|step|>" in prm.tokenizer.all_special_tokens
     assert PRM.load(tmp_path).score(toy_labels(2).traces)[0].error is None
 
 
 def test_an_ordinary_separator_trains_and_serves_alike(lm, tmp_path):
     prm = train(toy_labels(10), backbone=lm, out=tmp_path, separator="\n", **{**FAST, "epochs": 1})
-    assert prm.tokenizer.convert_ids_to_tokens(prm.format.separator_id) == "Ċ"
+    assert prm.tokenizer.convert_ids_to_tokens(prm.format.layout.ids[0]) == "Ċ"
 
 
 def test_unusable_labels_are_counted_by_reason(lm, tmp_path):
@@ -232,7 +235,9 @@ def test_a_backbone_without_tokenizer_or_weights_is_a_model_error(lm, tmp_path):
 def test_no_problem_stands_on_both_sides_of_the_split():
     labels = toy_labels(50)
     twin = trace_of(Problem(labels.traces[0].problem.prompt, id="another id"), ["1+1=2\n"])
-    items = [Labelled(t, (1.0,) * len(t.steps)) for t in [*labels.traces, twin]]
+    items = [
+        Labelled(t, (1.0,) * len(t.steps), judged(t, (1.0,) * len(t.steps))) for t in [*labels.traces, twin]
+    ]
     train_side, held_out = split(items, 0.3, seed=3)
     assert len(train_side) + len(held_out) == len(items)
     prompts = [{i.trace.problem.prompt for i in side} for side in (train_side, held_out)]

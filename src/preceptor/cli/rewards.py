@@ -28,7 +28,9 @@ def train(
     backbone: Annotated[
         str, typer.Option(help="Model to start from: world:arithmetic or a directory.")
     ] = "world:arithmetic",
-    objective: Annotated[str, typer.Option(help="soft (success rates) or hard (0/1).")] = "soft",
+    objective: Annotated[
+        str, typer.Option(help="What is trained, e.g. soft-ce or hard-bce; see docs/training.md.")
+    ] = "soft-ce",
     epochs: Annotated[float, typer.Option(help="Passes over the labels.")] = 2.0,
     lr: Annotated[
         float, typer.Option(help="Learning rate; 1e-3 suits the shipped backbone, 1e-5 a large one.")

@@ -78,10 +78,11 @@ def version_stamp(model: PreTrainedModel) -> tuple[tuple[int, int], ...]:
     return tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in model.parameters())
 
 
-def model_fingerprint(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, eos_ids: Collection[int]
-) -> str:
-    """32 hex digits over every byte of the weights (about 1 GB/s), the configuration and the tokenizer."""
+def model_fingerprint(model: Any, tokenizer: PreTrainedTokenizerBase, eos_ids: Collection[int]) -> str:
+    """32 hex digits over every byte of the weights (about 1 GB/s), the configuration and the tokenizer.
+
+    `model`: a module with a `config`.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())

@@ -6,8 +6,9 @@ text of a prefix is byte-identical in all its draws, so the server's prefix cach
 What is sent. `completions`: `problem.prompt + "\\n" + prefix`, the convention of base models. `chat`: the
 prompt as user message and the prefix, if any, as an unfinished assistant message with
 `continue_final_message` (vLLM, SGLang); a server without it answers 400 or starts a new turn, so use
-`completions` there. `top_k` is sent only when set, for the official API refuses it; start vLLM with
-`--generation-config vllm`, or the model's own top-k is silently added to the distribution.
+`completions` there. A request that carries `messages` goes to the chat endpoint whatever `api` is, for only
+the server knows the model's template. `top_k` is sent only when set, for the official API refuses it; start
+vLLM with `--generation-config vllm`, or the model's own top-k is silently added to the distribution.
 
 Where it stopped. Servers strip the stop text, and plain ones do not say whether a stop string or the end of
 the text ended the answer, which are different things here (`Finish.BOUNDARY`, `Finish.STOP`). A server that
@@ -15,6 +16,10 @@ names its stop (`stop_reason` of vLLM, `matched_stop` of SGLang) is believed and
 any other server no guess is made: the draw is asked for again without stop strings and cut here, and so is
 every later one. That is exact, and costs the tokens written after the stop, which are counted.
 More than four stop strings, which servers refuse, are cut here too.
+
+Given words and given texts. `choose` samples one token and reads the list of the likeliest ones beside it;
+`likelihood` has the prompt sent back (`echo`) with its log-probabilities (vLLM; llama.cpp ignores the wish,
+which is noticed). How both are read, and how far they can be trusted: `openai_given.py`.
 
 Usage is the server's `usage` object (vLLM tells reused tokens only with `--enable-prompt-tokens-details`).
 Where it is missing, the sampled tokens are counted from the log-probabilities; without those they count as 0
@@ -26,30 +31,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import ssl
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import httpx
 
-from preceptor.errors import InputError
-from preceptor.generation import Continuation, Request
+from preceptor.errors import InputError, ItemError
+from preceptor.generation import Choice, Continuation, Likelihood, Request
+from preceptor.policy.openai_answer import NAMED_STOP, check_unicode, choice_of, continuation_of, usage_of
+from preceptor.policy.openai_given import choice_between, distinct, echoed
 from preceptor.policy.retry import CallFailed, Calls, run_to_end
-from preceptor.trace import Finish, content_id
+from preceptor.trace import content_id
 from preceptor.usage import Usage
 
+Answer = TypeVar("Answer", Continuation, Choice, Likelihood)
 PATHS = {"completions": "/completions", "chat": "/chat/completions"}
-NAMED_STOP = ("stop_reason", "matched_stop")
-"""Fields of a choice in which servers name the stop string that ended it."""
 MOST_STOPS = 4
 """Servers refuse longer lists of stop strings; those are cut here."""
-FINISH = {"stop": Finish.STOP, "length": Finish.LENGTH}
 
 
 @dataclass(eq=False)
@@ -70,6 +74,8 @@ class OpenAIPolicy:
     """Seconds for one request over all attempts and waits."""
     logprobs: bool = True
     """Ask for the log-probabilities of the sampled tokens; turn off for servers that refuse."""
+    top_logprobs: int = 20
+    """Length of the list `choose` asks for. 20 is the usual limit; the official `completions` takes 5."""
     api_key: str | None = field(default=None, repr=False)
     """None reads `OPENAI_API_KEY`; no key is sent when that is unset."""
 
@@ -85,9 +91,15 @@ class OpenAIPolicy:
         self.base_url = _checked_url(self.base_url)
         if self.api not in PATHS:
             raise InputError(f"api: got {self.api!r}, expected one of {sorted(PATHS)}")
-        if self.concurrency < 1 or self.retries < 0 or self.timeout <= 0 or self.max_wait <= 0:
+        if (
+            min(self.concurrency, self.top_logprobs) < 1
+            or self.retries < 0
+            or self.timeout <= 0
+            or self.max_wait <= 0
+        ):
             raise InputError(
-                f"{self!r}: expected concurrency >= 1, retries >= 0, timeout > 0 and max_wait > 0 (seconds)"
+                f"{self!r}: expected concurrency >= 1, top_logprobs >= 1, retries >= 0, timeout > 0 and "
+                "max_wait > 0 (seconds)"
             )
         self._cuts_here = False
 
@@ -103,11 +115,7 @@ class OpenAIPolicy:
         `empty-choices`, `content-filter`. Raises `ServerUnreachable` when no call could be connected.
         """
         requests = list(requests)
-        if not requests:
-            return []
-        began = time.monotonic()
-        done = run_to_end(lambda: self._all(requests))
-        share = Usage(seconds=(time.monotonic() - began) / len(done))
+        done = self._done([self._path(r) for r in requests], lambda calls, i: self._one(calls, requests[i]))
         if any(c.error is None and c.text and not c.usage.generated for c in done):
             warnings.warn(
                 f"{self.base_url} reports no usage: generated tokens count as 0, token budgets do not bind. "
@@ -115,16 +123,76 @@ class OpenAIPolicy:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        return [replace(c, usage=c.usage + share) for c in done]
+        return done
 
-    async def _all(self, requests: list[Request]) -> list[Continuation]:
-        done: dict[int, Continuation] = {}
-        todo = iter(enumerate(requests))
+    def choose(self, requests: Sequence[Request], options: Sequence[str]) -> list[Choice]:
+        """One per request, in order, from the list of the likeliest next tokens; one token is sampled each.
+
+        An option's probability is that of the listed tokens that spell it (a space in front does not
+        count), so options must be single tokens. An option beyond the end of the list gets the smallest
+        listed probability, an upper bound (GenPRM's rule): then `mass` is None and `error` is
+        `bounded-option` beside the `probs`. Item errors without `probs`: `no-option` (none is listed),
+        `no-logprobs`, and those of `generate`. InputError for options that are the same but for spaces.
+        """
+        requests, words = list(requests), distinct(options)
+
+        async def one(calls: Calls, i: int) -> Choice:
+            spent = Usage()
+            try:
+                answer = await calls.post(self._body(requests[i], False, listed=True))
+                choice = choice_of(answer, calls)
+                spent = usage_of(answer, choice)
+                return choice_between(choice, words, self.top_logprobs, spent)
+            except CallFailed as failure:
+                return Choice(None, usage=spent, error=ItemError(failure.kind, failure.message))
+
+        return self._done([self._path(r) for r in requests], one)
+
+    def likelihood(self, requests: Sequence[Request], texts: Sequence[str]) -> list[Likelihood]:
+        """One per request, in order; token ids and entropies are not known here.
+
+        Always by `/completions` and the plain prompt. Item errors: `no-echo` (the server does not send the
+        prompt back), `no-logprobs`, `merged-token` (a token covers the end of the prefix and the start of
+        the text), `unaligned` (the tokens do not spell the text), `no-chat` (the request carries messages),
+        and those of `generate`.
+        """
+        asked = list(zip(requests, texts, strict=True))
+
+        async def one(calls: Calls, i: int) -> Likelihood:
+            (request, text), spent = asked[i], Usage()
+            if not text:
+                return Likelihood()
+            try:
+                prefix, body = self._echo_body(request, text)
+                answer = await calls.post(body)
+                choice = choice_of(answer, calls)
+                spent = usage_of(answer, choice)
+                return echoed(choice, prefix, text, spent)
+            except CallFailed as failure:
+                return Likelihood(usage=spent, error=ItemError(failure.kind, failure.message))
+
+        return self._done([PATHS["completions"]] * len(asked), one)
+
+    def _path(self, request: Request) -> str:
+        return PATHS["chat" if request.messages else self.api]
+
+    def _done(self, paths: list[str], one: Callable[[Calls, int], Awaitable[Answer]]) -> list[Answer]:
+        """`one(calls, i)` for every item i, whose call goes to `paths[i]`; wall time shared equally."""
+        if not paths:
+            return []
+        began = time.monotonic()
+        done: list[Answer] = run_to_end(lambda: self._all(paths, one))
+        share = Usage(seconds=(time.monotonic() - began) / len(done))
+        return [replace(a, usage=a.usage + share) for a in done]
+
+    async def _all(self, paths: list[str], one: Callable[[Calls, int], Awaitable[Answer]]) -> list[Answer]:
+        done: dict[int, Answer] = {}
+        todo = iter(range(len(paths)))
         headers = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
 
-        async def worker(calls: Calls) -> None:
-            for i, request in todo:
-                done[i] = await self._one(calls, request)
+        async def worker(calls: dict[str, Calls]) -> None:
+            for i in todo:
+                done[i] = await one(calls[paths[i]], i)
 
         async with httpx.AsyncClient(
             headers=headers,
@@ -132,56 +200,82 @@ class OpenAIPolicy:
             timeout=None,
             limits=httpx.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency),
         ) as client:
-            url = self.base_url + PATHS[self.api]
-            calls = Calls(client, url, self.timeout, self.retries, self.max_wait, self.api_key)
+            calls = {
+                path: Calls(
+                    client, self.base_url + path, self.timeout, self.retries, self.max_wait, self.api_key
+                )
+                for path in set(paths)
+            }
             try:
                 async with asyncio.TaskGroup() as group:
-                    for _ in range(min(self.concurrency, len(requests))):
+                    for _ in range(min(self.concurrency, len(paths))):
                         group.create_task(worker(calls))
             except ExceptionGroup as failures:
                 raise failures.exceptions[0] from None
-        return [done[i] for i in range(len(requests))]
+        return [done[i] for i in range(len(paths))]
 
     async def _one(self, calls: Calls, request: Request) -> Continuation:
         spent, stop = Usage(), request.sampling.stop
         try:
             cut = len(stop) > MOST_STOPS or (bool(stop) and self._cuts_here)
             answer = await calls.post(self._body(request, cut))
-            choice = _choice(answer, calls)
+            choice = choice_of(answer, calls)
             if stop and not cut and not any(name in choice for name in NAMED_STOP):
-                spent, self._cuts_here, cut = _usage(answer, choice), True, True
+                spent, self._cuts_here, cut = usage_of(answer, choice), True, True
                 answer = await calls.post(self._body(request, cut))
-                choice = _choice(answer, calls)
-            spent += _usage(answer, choice)
-            return _continuation(choice, stop, cut, spent)
+                choice = choice_of(answer, calls)
+            spent += usage_of(answer, choice)
+            return continuation_of(choice, stop, cut, spent)
         except CallFailed as failure:
             return Continuation.failed(failure.kind, failure.message, spent)
 
-    def _body(self, request: Request, cut: bool) -> bytes:
-        sampling, prompt = request.sampling, request.problem.prompt
-        for text in (prompt, request.prefix, *sampling.stop):
-            _check_unicode("bad-prompt", text)
+    def _body(self, request: Request, cut: bool, *, listed: bool = False) -> bytes:
+        """`cut`: stop strings are not sent. `listed`: one token, with the list of the likeliest ones."""
+        sampling, prompt, chat = (
+            request.sampling,
+            request.problem.prompt,
+            self._path(request) == PATHS["chat"],
+        )
+        for text in (prompt, request.prefix, *sampling.stop, *(part for m in request.messages for part in m)):
+            check_unicode("bad-prompt", text)
         body: dict[str, Any] = {
             "model": self.model,
-            "max_tokens": sampling.max_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
+            "max_tokens": 1 if listed else sampling.max_tokens,
+            # Some servers list the probabilities after temperature and top-p: 1 leaves the model's own.
+            "temperature": 1.0 if listed else sampling.temperature,
+            "top_p": 1.0 if listed else sampling.top_p,
             "seed": request.stream % 2**31,
         }
-        if sampling.top_k:
+        if sampling.top_k and not listed:
             body["top_k"] = sampling.top_k
-        if sampling.stop and not cut:
+        if sampling.stop and not cut and not listed:
             body["stop"] = list(sampling.stop)
-        if self.api == "completions":
+        if not chat:
             body["prompt"] = f"{prompt}\n{request.prefix}"
-            body |= {"logprobs": 1} if self.logprobs else {}
-        else:
-            body["messages"] = [{"role": "user", "content": prompt}]
-            if request.prefix:
-                body["messages"].append({"role": "assistant", "content": request.prefix})
-                body |= {"add_generation_prompt": False, "continue_final_message": True}
-            body |= {"logprobs": True} if self.logprobs else {}
+            if listed or self.logprobs:
+                body["logprobs"] = self.top_logprobs if listed else 1
+            return json.dumps(body).encode("ascii")
+        turns = [m._asdict() for m in request.messages] or [{"role": "user", "content": prompt}]
+        if request.prefix:
+            turns.append({"role": "assistant", "content": request.prefix})
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
+        body["messages"] = turns
+        if listed or self.logprobs:
+            body["logprobs"] = True
+        if listed:
+            body["top_logprobs"] = self.top_logprobs
         return json.dumps(body).encode("ascii")
+
+    def _echo_body(self, request: Request, text: str) -> tuple[str, bytes]:
+        """What stands before the text, and the call. One token is sampled, for servers refuse to sample none."""
+        if request.messages:
+            raise CallFailed(
+                "no-chat", "a server reads a given text only after a plain prompt, not in a chat"
+            )
+        prefix = f"{request.problem.prompt}\n{request.prefix}"
+        check_unicode("bad-prompt", prefix + text)
+        body = {"model": self.model, "prompt": prefix + text, "max_tokens": 1, "temperature": 1.0}
+        return prefix, json.dumps(body | {"echo": True, "logprobs": 1}).encode("ascii")
 
 
 @lru_cache(maxsize=1)
@@ -205,105 +299,3 @@ def _checked_url(base_url: str) -> str:
             "http(s)://HOST[:PORT]/v1 and nothing else. Pass a key as api_key."
         )
     return base_url.rstrip("/")
-
-
-def _check_unicode(kind: str, text: str) -> None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise CallFailed(
-            kind,
-            f"got a lone surrogate U+{ord(text[error.start]):04X} at character {error.start}, expected text "
-            "that UTF-8 can hold; repair what it came from",
-        ) from error
-
-
-def _choice(answer: Mapping[str, Any], calls: Calls) -> dict[str, Any]:
-    choices = answer.get("choices")
-    if isinstance(choices, list) and not choices:
-        raise CallFailed("empty-choices", "the server answered with no choice")
-    if not isinstance(choices, list) or not isinstance(choices[0], dict):
-        got = calls.quoted(json.dumps(answer))
-        raise CallFailed("bad-body", f"expected 'choices' to be a list of objects, got {got}")
-    return choices[0]
-
-
-def _continuation(choice: Mapping[str, Any], stops: tuple[str, ...], cut: bool, spent: Usage) -> Continuation:
-    reason, message = choice.get("finish_reason"), choice.get("message")
-    text = message.get("content") if isinstance(message, dict) else choice.get("text")
-    if reason == "content_filter":
-        raise CallFailed("content-filter", "the server's content filter ended the text")
-    if not isinstance(text, str):
-        raise CallFailed("bad-body", f"expected the choice's text, got {type(text).__name__}")
-    if not isinstance(reason, str) or reason not in FINISH:
-        raise CallFailed("bad-body", f"expected finish_reason 'stop' or 'length', got {str(reason)[:40]!a}")
-    _check_unicode("bad-body", text)
-    finish = FINISH[reason]
-    if cut:
-        ends = [text.index(s) + len(s) for s in stops if s in text]
-        if ends:
-            text, finish = text[: min(ends)], Finish.BOUNDARY
-    elif finish is Finish.STOP:
-        named = next((choice[name] for name in NAMED_STOP if choice.get(name) is not None), None)
-        if named in stops:
-            text, finish = text if text.endswith(named) else text + named, Finish.BOUNDARY
-    ends_and_logprobs = _aligned(text, finish, *_tokens(choice), beyond=cut and finish is Finish.BOUNDARY)
-    token_ends, logprobs = ends_and_logprobs or (None, None)
-    return Continuation(text, finish, token_ends=token_ends, logprobs=logprobs, usage=spent)
-
-
-def _tokens(choice: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
-    """Sampled token texts and their log-probabilities as sent, unchecked; empty where there are none."""
-    sent = choice.get("logprobs")
-    if not isinstance(sent, dict):
-        return [], []
-    content = sent.get("content")
-    if isinstance(content, list) and all(isinstance(c, dict) for c in content):
-        return [c.get("token") for c in content], [c.get("logprob") for c in content]
-    tokens, logprobs = sent.get("tokens"), sent.get("token_logprobs")
-    return (tokens, logprobs) if isinstance(tokens, list) and isinstance(logprobs, list) else ([], [])
-
-
-def _aligned(
-    text: str, finish: Finish, tokens: list[Any], logprobs: list[Any], *, beyond: bool
-) -> tuple[tuple[int, ...], tuple[float, ...]] | None:
-    """Token ends and log-probabilities if the token texts spell `text` exactly, else None.
-
-    After the text there may be one end-of-text token, which gets width 0, or, where the text was cut here
-    (`beyond`), the tokens that were cut off.
-    """
-    if not tokens or len(tokens) != len(logprobs):
-        return None
-    ends: list[int] = []
-    at = 0
-    for i, token in enumerate(tokens):
-        if beyond and at == len(text):
-            break
-        if isinstance(token, str) and text.startswith(token, at):
-            at += len(token)
-        elif not (finish is Finish.STOP and at == len(text) and i == len(tokens) - 1):
-            return None
-        ends.append(at)
-    kept = logprobs[: len(ends)]
-    if at != len(text) or not all(type(p) in (int, float) and math.isfinite(p) for p in kept):
-        return None
-    return tuple(ends), tuple(map(float, kept))
-
-
-def _usage(answer: Mapping[str, Any], choice: Mapping[str, Any]) -> Usage:
-    sent = answer.get("usage")
-    sent = sent if isinstance(sent, dict) else {}
-    details = sent.get("prompt_tokens_details")
-    cached = _count(details.get("cached_tokens") if isinstance(details, dict) else None) or 0
-    prompt = _count(sent.get("prompt_tokens")) or 0
-    generated = _count(sent.get("completion_tokens"))
-    return Usage(
-        generated=len(_tokens(choice)[0]) if generated is None else generated,
-        prefilled=max(0, prompt - cached),
-        reused=min(cached, prompt),
-        calls=1,
-    )
-
-
-def _count(value: Any) -> int | None:
-    return value if type(value) is int and value >= 0 else None

@@ -1,15 +1,19 @@
-"""From labels to training rows, with a count of everything left out and why; the held-out split."""
+"""From labels to training rows, with a count of everything left out and why; the held-out split.
+
+A row's targets have one entry per readout, each with K channels (mostly one); None is "no target". Rows that
+a loss compares (a right and a wrong solution) form a group and stay in one batch.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from preceptor.errors import InputError
 from preceptor.judgement import Judgement, Question
-from preceptor.reward.render import Row, SeparatorRenderer
+from preceptor.reward.render import Renderer, Row
 from preceptor.reward.targets import TargetConfig, step_targets
 from preceptor.trace import Trace, stream_seed
 
@@ -26,18 +30,34 @@ class Labels(Protocol):
 
 @dataclass(frozen=True)
 class Labelled:
-    """One trace with a target (or None) per step."""
+    """One trace with a target (or None) per step, and the judgement it comes from."""
 
     trace: Trace
     targets: tuple[float | None, ...]
+    judgement: Judgement
+
+    @property
+    def outcome(self) -> float | None:
+        """1 for a right answer, 0 for a wrong one, None for unknown: undecided is not wrong."""
+        grade = self.trace.grade
+        return float(grade.correct) if grade is not None and grade.decided else None
+
+
+Target = tuple[float | None, ...]
+"""K channels."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One row with a target (or None) per readout; a trace read through windows gives several."""
+    """One row with a target per readout; a trace read through windows gives several."""
 
     row: Row
-    targets: tuple[float | None, ...]
+    targets: tuple[Target, ...]
+    extra: Mapping[str, float] = field(default_factory=dict)
+    """Numbers of the whole row that a loss wants, e.g. `outcome`."""
+
+
+Group = tuple[Example, ...]
 
 
 @dataclass
@@ -81,7 +101,7 @@ def labelled(labels: Labels, config: TargetConfig, dropped: Dropped) -> list[Lab
                 dropped.add("target-not-a-probability")
                 continue
             if any(t is not None for t in targets):
-                out.append(Labelled(trace, targets))
+                out.append(Labelled(trace, targets, judgement))
             else:
                 dropped.add("no-labelled-step")
     return out
@@ -100,19 +120,21 @@ def split(items: Sequence[Labelled], held_out: float, seed: int) -> tuple[list[L
     return train, [item for item in items if item.trace.problem.prompt in kept_back]
 
 
-def examples(items: Sequence[Labelled], render: SeparatorRenderer, dropped: Dropped) -> list[Example]:
-    """Rows for the model. Windows without a label and steps that do not fit are counted."""
-    out = []
+def examples(items: Sequence[Labelled], render: Renderer, dropped: Dropped) -> list[Group]:
+    """One row per trace (or window) with the steps' targets. Windows without a label and steps that do not
+    fit are counted."""
+    out: list[Group] = []
     for item in items:
         rendered = render(item.trace)
         read = {t for row in rendered.rows for t in row.steps}
-        lost = sum(1 for t, y in enumerate(item.targets) if y is not None and t not in read)
+        wanted = [len(item.targets) - 1] if render.whole else range(len(item.targets))
+        lost = sum(1 for t in wanted if item.targets[t] is not None and t not in read)
         if lost:
             dropped.add("step-too-long", lost)
         for row in rendered.rows:
-            targets = tuple(item.targets[t] for t in row.steps)
-            if any(y is not None for y in targets):
-                out.append(Example(row, targets))
+            targets = tuple((item.targets[t],) for t in row.steps)
+            if any(y is not None for (y,) in targets):
+                out.append((Example(row, targets),))
             else:
                 dropped.add("window-without-label")
     return out

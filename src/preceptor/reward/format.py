@@ -1,18 +1,24 @@
-"""How a reward model is to be read: the settings that travel in its `config.json`.
+"""How a reward model is to be read: layout, head, link, and what its authors say of it.
 
-A checkpoint whose separator, readout or link has to be guessed gives wrong scores in silence. Models
-trained here carry one record under the key `preceptor`; a directory therefore describes itself.
+A checkpoint whose separator, readout or link has to be guessed gives wrong scores in silence. The records of
+public families are in `formats/`; a model trained here carries its own in `config.json` under the key
+`preceptor`, so that its directory describes itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import ModelError
 from preceptor.judgement import Question
-from preceptor.reward.link import LINKS
+from preceptor.reward.head import HEADS, HeadSpec, Linear
+from preceptor.reward.layout import LAYOUTS, PROMPTS, Layout, PolicyPrompt, Tagged
+from preceptor.reward.link import SOFTMAX, Link
+
+if TYPE_CHECKING:
+    from preceptor.reward.scorer import PRM
 
 KEY = "preceptor"
 UNLIMITED = 1 << 30
@@ -20,38 +26,124 @@ UNLIMITED = 1 << 30
 
 @dataclass(frozen=True)
 class Format:
-    """Token classification read at a separator token that stands after every step."""
+    """A reward model that is read at one position per step."""
 
-    separator: str
-    separator_id: int
-    question: Question
-    link: str = "softmax"
-    """Name in `preceptor.reward.link.LINKS`."""
+    layout: Layout
+    head: HeadSpec = field(default_factory=Linear)
+    link: Link = SOFTMAX
+    question: Question = Question.VALIDITY
+    whole: bool = False
+    """An outcome model: the solution as one step."""
     max_length: int = UNLIMITED
     """Tokens of one row; longer traces are read through windows (see `render.py`)."""
-    version: int = 1
+    name: str = ""
+    models: tuple[str, ...] = ()
+    """Hub ids."""
+    architectures: tuple[str, ...] = ()
+    """`config.json`'s names that mean this format and no other."""
+    aggregate: str = ""
+    """How its authors make one score of the steps' (`preceptor.search.aggregate`)."""
+    threshold: float | None = 0.5
+    """A step below it is wrong, by its authors; None: scores only rank."""
+    unsure: tuple[str, ...] = ()
+    """What of this record is from memory or was not found."""
+    notes: tuple[str, ...] = ()
+    """Traps of the public checkpoints."""
 
-    def __post_init__(self) -> None:
-        if self.link not in LINKS:
-            raise ModelError(f"link: got {self.link!r}, expected one of {sorted(LINKS)}")
+    def open(self, directory: str, **options: Any) -> PRM:
+        """The scorer for a checkpoint of this family."""
+        from preceptor.reward.scorer import PRM
+
+        return PRM.load(directory, fmt=self, **options)
+
+    def columns(self) -> dict[str, str]:
+        """What `preceptor formats` shows."""
+        tagged = isinstance(self.layout, Tagged)
+        words = getattr(self.head, "words", None)
+        return {
+            "prompt": type(self.layout.prompt).__name__.lower()
+            if isinstance(self.layout, Tagged)
+            else "turns",
+            "tag": repr(self.layout.tag) if self.layout.tag else "-",
+            "readout": self.layout.read if isinstance(self.layout, Tagged) else "before-verdict",
+            "head": type(self.head).__name__.lower() + (f" {' '.join(map(repr, words))}" if words else ""),
+            "link": f"{self.link.activation} {self.link.weights or 'mean'}",
+            "steps": "whole solution" if self.whole else "each" if tagged else "each, a turn",
+        }
 
     def to_record(self) -> dict[str, Any]:
-        return {**asdict(self), "question": self.question.value}
+        """JSON values; `from_record` gives the same format back."""
+        layout = {"kind": _kind(LAYOUTS, self.layout), **asdict(self.layout)}  # type: ignore[call-overload]
+        if isinstance(self.layout, Tagged):
+            prompt = self.layout.prompt
+            layout["prompt"] = {"kind": _kind(PROMPTS, prompt), **asdict(prompt)}
+        record = {"version": 2, "name": self.name, "question": self.question.value, "layout": layout}
+        return record | {
+            "head": {"kind": _kind(HEADS, self.head), **asdict(self.head)},
+            "link": asdict(self.link),
+            "whole": self.whole,
+            "max_length": self.max_length,
+            "threshold": self.threshold,
+        }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Format:
-        known = {f.name for f in fields(cls)}
-        missing = {"separator", "separator_id", "question"} - record.keys()
-        if missing or record.get("version", 1) != 1:
-            raise ModelError(
-                f"config key {KEY!r}: got {dict(record)}, expected version 1 with the fields "
-                f"{sorted(known)}. The model was saved by another version of this package, or edited."
+        try:
+            if record["version"] != 2:
+                raise ValueError(f"version {record['version']}")
+            layout = dict(record["layout"])
+            if "prompt" in layout:
+                layout["prompt"] = _object(PROMPTS, layout["prompt"])
+            return cls(
+                layout=_object(LAYOUTS, layout),
+                head=_object(HEADS, record["head"]),
+                link=Link(**_tuples(record["link"])),
+                question=Question(record["question"]),
+                whole=record["whole"],
+                max_length=record["max_length"],
+                name=record["name"],
+                threshold=record["threshold"],
             )
-        values = {name: value for name, value in record.items() if name in known}
-        return cls(**{**values, "question": Question(record["question"])})
+        except (KeyError, TypeError, ValueError, AttributeError) as e:
+            raise ModelError(
+                f"config key {KEY!r}: got {dict(record)}, expected version 2 with layout, head and link "
+                f"({type(e).__name__}: {e}). The model was saved by another version of this package, or edited."
+            ) from e
+
+    def within(self, limit: int) -> Format:
+        """The same with rows of at most `limit` tokens."""
+        return replace(self, max_length=min(self.max_length, limit))
+
+
+def own_format(
+    separator: str,
+    ids: tuple[int, ...],
+    *,
+    question: Question,
+    head: HeadSpec,
+    link: Link,
+    max_length: int,
+    whole: bool = False,
+) -> Format:
+    """The layout of the models trained here: the policy's prompt, and a separator token after every step."""
+    layout = Tagged(separator, PolicyPrompt(), strip="right", ids=ids)
+    return Format(layout, head, link, question, whole, max_length, name="preceptor")
 
 
 def context_length(config: Any) -> int:
     """Tokens the model was built for; `UNLIMITED` where its config names no limit."""
     limit = getattr(config.get_text_config(), "max_position_embeddings", None)
     return int(limit) if limit else UNLIMITED
+
+
+def _kind(kinds: Mapping[str, type], value: object) -> str:
+    return next(name for name, cls in kinds.items() if type(value) is cls)
+
+
+def _object(kinds: Mapping[str, type], record: Mapping[str, Any]) -> Any:
+    values = _tuples(record)
+    return kinds[values.pop("kind")](**values)
+
+
+def _tuples(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}

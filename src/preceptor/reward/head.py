@@ -1,169 +1,235 @@
-"""The model: any backbone transformers has a token-classification class for, with a linear head.
+"""Heads: what turns the backbone's state at a readout into raw outputs, as data and as a module.
 
-`build` puts a new head on a language model's body, `load` opens a saved reward model. What is saved is an
-ordinary directory that `AutoModelForTokenClassification.from_pretrained` loads. Only safetensors are read: a
-pickled checkpoint can run code. transformers fills weights
-it does not find with random numbers; here that is an error, except for the head of a new model.
+Each spec says which weights of a checkpoint it is made of (`keys`) and makes the module. A verbalizer, a few
+rows of a language model's output table, is a linear layer like any other: with the same rows it gives the
+same outputs, and the rest of the vocabulary is never computed.
+
+    Linear(width)        one linear layer              Mlp(width)       two, with a ReLU between
+    Verbalizer(words)    rows of the LM's output       MeanLogit()      mean row of the LM's output
+    Ensemble(members)    several small networks        TokenLogprob()   log-probability of the next token
+    NextTokenValue()     the whole output table read as values of the next token
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from preceptor.errors import InputError, ModelError
-from preceptor.judgement import Question
-from preceptor.policy.checkpoint import TOKENIZER_FILES
-from preceptor.policy.render import text_ids
-from preceptor.reward.format import KEY, Format, context_length
-from preceptor.reward.link import LINKS
+import torch
+from torch import nn
+
+from preceptor.errors import ModelError
+from preceptor.reward.layout import tag_ids
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-SEPARATOR = "<|step|>"
-
-
-def build(
-    backbone: Any,
-    *,
-    question: Question,
-    link: str = "softmax",
-    separator: str = SEPARATOR,
-    max_length: int | None = None,
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, Format]:
-    """A new head on an fp32 copy of the backbone's body.
-
-    `backbone`: a model directory, or an object with `model` and `tokenizer` (left unchanged). A separator
-    that is not one token of the tokenizer is added to it, and the embeddings are resized. The default is
-    a special token: unlike a line break, it cannot be written by a policy.
-    """
-    if link not in LINKS:
-        raise InputError(f"link: got {link!r}, expected one of {sorted(LINKS)}")
-    if isinstance(backbone, str | Path):
-        tokenizer = load_tokenizer(backbone)
-        model = _body_of_directory(Path(backbone), link)
-    else:
-        tokenizer = copy.deepcopy(backbone.tokenizer)
-        model = _body_of_model(backbone.model, link)
-    if token_id(tokenizer, separator) is None:
-        tokenizer.add_special_tokens(
-            {"extra_special_tokens": [separator]}, replace_extra_special_tokens=False
-        )
-    if len(tokenizer) > model.config.get_text_config().vocab_size:
-        with quiet():
-            model.resize_token_embeddings(len(tokenizer))
-    separator_id = token_id(tokenizer, separator)
-    if separator_id is None:
-        raise InputError(f"separator: got {separator!r}, which this tokenizer cannot hold as one token")
-    limit = context_length(model.config)
-    fmt = Format(separator, separator_id, question, link, min(max_length or limit, limit))
-    setattr(model.config, KEY, fmt.to_record())
-    return model, tokenizer, fmt
+State = Mapping[str, torch.Tensor]
 
 
-def load(directory: str | Path, **options: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A saved token-classification model in evaluation mode; `options` go to `from_pretrained`."""
-    model, missing = _from_directory(Path(directory), **options)
+@dataclass(frozen=True)
+class Linear:
+    """h -> width. `at` is the layer's name in the checkpoint."""
+
+    width: int = 2
+    at: str = "score"
+
+    def module(self, hidden: int) -> nn.Module:
+        return nn.Linear(hidden, self.width)
+
+    def keys(self) -> dict[str, str]:
+        return {"weight": f"{self.at}.weight", "bias": f"{self.at}.bias"}
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """h -> h -> width with a ReLU, as two-layer heads of public PRMs have it."""
+
+    width: int = 2
+    at: str = "score"
+
+    def module(self, hidden: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, self.width))
+
+    def keys(self) -> dict[str, str]:
+        return {f"{i}.{part}": f"{self.at}.{i}.{part}" for i in (0, 2) for part in ("weight", "bias")}
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """`members` independent networks h -> width -> width -> 1, always in fp32 (ActPRM's layout of keys)."""
+
+    members: int = 32
+    width: int = 128
+    at: str = "score.model"
+
+    def module(self, hidden: int) -> nn.Module:
+        return EnsembleModule(hidden, self.members, self.width)
+
+    def keys(self) -> dict[str, str]:
+        return {
+            f"{layer}.{part}": f"{self.at}.{layer}.{part}"
+            for layer in ("nn1", "nn2", "nn_out")
+            for part in ("weight", "bias")
+        }
+
+
+@dataclass(frozen=True)
+class Verbalizer:
+    """Rows of the LM's output table: one output per word, in this order."""
+
+    words: tuple[str, ...]
+    ids: tuple[int, ...] = ()
+    """The words' documented ids in the public tokenizer; what is used is looked up in the tokenizer at hand."""
+
+    def rows(self, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+        found = []
+        for word in self.words:
+            ids = tag_ids(tokenizer, word)
+            if not ids:
+                raise ModelError(f"verbalizer: this tokenizer makes no token of {word!r}")
+            found.append(ids[0])
+        if len(set(found)) != len(found):
+            raise ModelError(
+                f"verbalizer: got the tokens {found} for the words {list(self.words)}, expected different ones. "
+                "Use the tokenizer that the model was trained with."
+            )
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class MeanLogit:
+    """The mean of all logits of the language model: one output."""
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """log p(next token) under the language model, fp32: one output."""
+
+
+@dataclass(frozen=True)
+class NextTokenValue:
+    """The LM's output table, plus a trained bias, read as the value of every next token; one output: that
+    of the token that does come next (SAFFRON's multifurcation head)."""
+
+
+HeadSpec = Linear | Mlp | Ensemble | Verbalizer | MeanLogit | TokenLogprob | NextTokenValue
+HEADS: dict[str, type[HeadSpec]] = {
+    "ensemble": Ensemble,
+    "linear": Linear,
+    "mean-logit": MeanLogit,
+    "mlp": Mlp,
+    "next-token-value": NextTokenValue,
+    "token-logprob": TokenLogprob,
+    "verbalizer": Verbalizer,
+}
+
+
+class EnsembleModule(nn.Module):
+    """(..., h) -> (..., members); weights are stored [member, in, out], biases [member, out]."""
+
+    def __init__(self, hidden: int, members: int, width: int):
+        super().__init__()
+        self.nn1 = EnsembleLinear(members, hidden, width)
+        self.nn2 = EnsembleLinear(members, width, width)
+        self.nn_out = EnsembleLinear(members, width, 1)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        x = states.float().unsqueeze(-2).unsqueeze(-2)
+        x = self.nn_out(self.nn2(self.nn1(x).relu()).relu())
+        return x.squeeze(-1).squeeze(-1)
+
+
+class EnsembleLinear(nn.Module):
+    def __init__(self, members: int, inside: int, outside: int):
+        super().__init__()
+        bound = 1 / math.sqrt(inside)
+        self.weight = nn.Parameter(torch.empty(members, inside, outside).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(members, outside).uniform_(-bound, bound))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.weight + self.bias.unsqueeze(-2)
+
+
+class TokenLogprobModule(nn.Module):
+    """`forward(states, next_ids)`: (..., h), (...) -> (..., 1)."""
+
+    def __init__(self, output: nn.Module):
+        super().__init__()
+        self.output = output
+
+    def forward(self, states: torch.Tensor, next_ids: torch.Tensor) -> torch.Tensor:
+        logp = self.output(states).float().log_softmax(-1)
+        return logp.gather(-1, next_ids.unsqueeze(-1))
+
+
+class NextTokenValueModule(nn.Module):
+    """`forward(states, next_ids)`: (..., h), (...) -> (..., 1); `all_values(states)`: (..., V)."""
+
+    def __init__(self, output: nn.Linear):
+        super().__init__()
+        self.output = output
+        self.bias = nn.Parameter(torch.zeros(output.weight.shape[0]))
+
+    def all_values(self, states: torch.Tensor) -> torch.Tensor:
+        return self.output(states).float() + self.bias
+
+    def forward(self, states: torch.Tensor, next_ids: torch.Tensor) -> torch.Tensor:
+        return self.all_values(states).gather(-1, next_ids.unsqueeze(-1))
+
+
+def from_state(spec: Linear | Mlp | Ensemble, state: State, hidden: int, where: str) -> nn.Module:
+    """The module with the checkpoint's weights; ModelError when they are absent or of another shape."""
+    module = spec.module(hidden)
+    keys = spec.keys()
+    own = module.state_dict()
+    found = {name: state[key] for name, key in keys.items() if key in state}
+    missing = [keys[name] for name in own if name not in found]
+    if isinstance(spec, Linear) and missing == [keys["bias"]]:
+        module = nn.Linear(hidden, spec.width, bias=False)
+        own, missing = module.state_dict(), []
     if missing:
         raise ModelError(
-            f"{directory}: the weights {missing[:3]} are missing, expected a complete token-classification "
-            "checkpoint. Train one with `preceptor train`."
+            f"{where}: the head's weights {missing} are missing, expected {spec}. The checkpoint is of "
+            "another format: name the right one (`preceptor formats` lists them)."
         )
-    model.config.use_cache = False
-    return model.eval(), load_tokenizer(directory)
+    wrong = [
+        f"{keys[name]} {tuple(t.shape)}, expected {tuple(own[name].shape)}"
+        for name, t in found.items()
+        if t.shape != own[name].shape
+    ]
+    if wrong:
+        raise ModelError(f"{where}: the head does not fit {spec}: got {'; '.join(wrong)}")
+    module.load_state_dict(found)
+    return module
 
 
-def load_tokenizer(directory: str | Path) -> PreTrainedTokenizerBase:
-    from transformers import AutoTokenizer
-
-    if not any((Path(directory) / name).is_file() for name in TOKENIZER_FILES):
-        raise ModelError(
-            f"{directory}: no tokenizer found, expected one of {', '.join(TOKENIZER_FILES)}. Save it beside "
-            "the weights with `tokenizer.save_pretrained(directory)`."
-        )
-    try:
-        return AutoTokenizer.from_pretrained(directory)
-    except (OSError, ValueError) as e:
-        raise ModelError(f"{directory}: the tokenizer cannot be loaded ({e})") from e
-
-
-def token_id(tokenizer: PreTrainedTokenizerBase, separator: str) -> int | None:
-    """The id of a separator that is one token, else None."""
-    for added, token in tokenizer.added_tokens_decoder.items():
-        if token.content == separator:
-            return added
-    ids = text_ids(tokenizer, separator)
-    return ids[0] if len(ids) == 1 else None
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without transformers' loading bars and load reports; what they would say is checked here."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+def from_language_model(
+    spec: Verbalizer | MeanLogit | TokenLogprob | NextTokenValue,
+    output: nn.Linear,
+    tokenizer: PreTrainedTokenizerBase,
+) -> nn.Module:
+    """The module made of a language model's output layer."""
+    if isinstance(spec, TokenLogprob):
+        return TokenLogprobModule(output)
+    if isinstance(spec, NextTokenValue):
+        return NextTokenValueModule(output)
+    weight, bias = output.weight.detach(), None if output.bias is None else output.bias.detach()
+    if isinstance(spec, Verbalizer):
+        rows = list(spec.rows(tokenizer))
+        weight, bias = weight[rows], None if bias is None else bias[rows]
+    else:
+        weight = weight.float().mean(0, keepdim=True).to(weight.dtype)
+        bias = None if bias is None else bias.mean(0, keepdim=True)
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, dtype=weight.dtype)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        if bias is not None:
+            layer.bias.copy_(bias)
+    return layer
 
 
-def _body_of_directory(directory: Path, link: str) -> PreTrainedModel:
-    import torch
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(directory)
-    except (OSError, ValueError) as e:
-        raise ModelError(f"{directory}: no model can be loaded from here ({e})") from e
-    model, missing = _from_directory(directory, config=_with_head(config, link), dtype=torch.float32)
-    body = [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]
-    if body:
-        raise ModelError(f"{directory}: the backbone's weights {body[:3]} are missing")
-    return model
-
-
-def _body_of_model(source: PreTrainedModel, link: str) -> PreTrainedModel:
-    import torch
-    from transformers import AutoModelForTokenClassification
-
-    config = _with_head(copy.deepcopy(source.config), link)
-    try:
-        model = AutoModelForTokenClassification.from_config(config, dtype=torch.float32)
-        model.base_model.load_state_dict(source.base_model.state_dict())
-    except (ValueError, RuntimeError) as e:
-        raise ModelError(f"{type(source).__name__}: no reward model can be made from it ({e})") from e
-    return model
-
-
-def _with_head(config: PretrainedConfig, link: str) -> PretrainedConfig:
-    config.num_labels = LINKS[link].width
-    if link == "softmax":
-        config.id2label, config.label2id = {0: "bad", 1: "good"}, {"bad": 0, "good": 1}
-    config.classifier_dropout = 0.0
-    config.use_cache = False
-    return config
-
-
-def _from_directory(directory: Path, **options: Any) -> tuple[PreTrainedModel, list[str]]:
-    from transformers import AutoModelForTokenClassification
-
-    try:
-        with quiet():
-            model, info = AutoModelForTokenClassification.from_pretrained(
-                directory, output_loading_info=True, use_safetensors=True, **options
-            )
-    except (OSError, ValueError, RuntimeError) as e:
-        raise ModelError(
-            f"{directory}: no token-classification model can be loaded from here ({e}). Give the "
-            "directory of a model whose architecture transformers has such a class for."
-        ) from e
-    return model, sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
+def hidden_size(config: PretrainedConfig) -> int:
+    return int(config.get_text_config().hidden_size)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 from preceptor.errors import InputError, ModelError
 from preceptor.judgement import Question, Scorer
-from preceptor.reward import head
-from preceptor.reward.format import KEY, Format, context_length
-from preceptor.reward.scorer import PRM
 
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 
@@ -17,18 +16,19 @@ HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 def load_scorer(
     spec: str | Path,
     *,
+    format: str | None = None,
     separator: str | None = None,
     question: Question | str = Question.VALIDITY,
-    device: str | None = None,
-    dtype: str = "auto",
-    batch_tokens: int = 4096,
+    **options: Any,
 ) -> Scorer:
     """A scorer from its name.
 
     `spec`: the directory or hub id of a reward model, `"world:NAME"` for the oracle, or `"step-confidence"`
-    for the policy's own confidence. `separator` describes a plain token-classification checkpoint (two
-    labels, 1 = good; or one), such as TRL's PRMTrainer saved; a model trained here carries it. `question`
-    is what such a checkpoint, or the world's oracle, answers.
+    for the policy's own confidence. `format`: name of a public family (`preceptor formats` lists them) for a
+    checkpoint that neither says itself how it is read nor has an architecture that only one family has.
+    `separator` describes a plain token-classification checkpoint (two labels, 1 = good; or one), such as
+    TRL's PRMTrainer saved; `question` is what such a checkpoint, or the world's oracle, answers. `options`
+    go to the family's scorer: `device`, `dtype`, `batch_tokens`, and what the family needs besides.
     """
     if str(spec).startswith("world:"):
         return _oracle(str(spec).removeprefix("world:"), Question(question))
@@ -36,9 +36,25 @@ def load_scorer(
         from preceptor.annotate import StepConfidence
 
         return StepConfidence()
+    from preceptor.reward.formats import FORMATS, for_architecture, for_hub_id
+    from preceptor.reward.scorer import PRM
+
+    if format is not None and format not in FORMATS:
+        raise InputError(f"format: got {format!r}, expected one of {sorted(FORMATS)}")
     directory = _directory(spec)
-    fmt = _format(directory, separator, Question(question))
-    return PRM.load(directory, device=device, dtype=dtype, batch_tokens=batch_tokens, fmt=fmt)
+    config = _settings(directory)
+    if "preceptor" in config:
+        if separator is not None or format is not None:
+            raise InputError(
+                f"{directory} says itself how it is read. Leave `separator` and `format` out; got "
+                f"{separator or format!r}."
+            )
+        return PRM.load(directory, **options)
+    kinds = config.get("architectures") or ["unknown"]
+    found = FORMATS[format] if format else for_hub_id(str(spec)) or for_architecture(kinds[0])
+    if found is not None and separator is None:
+        return found.open(str(directory), **options)
+    return PRM.load(directory, fmt=_token_classification(directory, config, separator, question), **options)
 
 
 def _oracle(world: str, question: Question) -> Scorer:
@@ -52,7 +68,7 @@ def _oracle(world: str, question: Question) -> Scorer:
 
 def _directory(spec: str | Path) -> Path:
     """The directory itself, or the local copy of a hub id."""
-    if (Path(spec) / "config.json").is_file():
+    if any((Path(spec) / name).is_file() for name in ("config.json", "adapter_config.json")):
         return Path(spec)
     if Path(spec).exists() or not re.fullmatch(r"\w[\w.-]*/[\w.-]+", str(spec)):
         raise InputError(
@@ -67,35 +83,50 @@ def _directory(spec: str | Path) -> Path:
         raise ModelError(f"{spec}: the model cannot be fetched from the hub ({e})") from e
 
 
-def _format(directory: Path, separator: str | None, question: Question) -> Format | None:
-    """None where the directory describes itself."""
-    from transformers import AutoConfig
-
+def _settings(directory: Path) -> dict[str, Any]:
+    """config.json as it is; {} for an adapter, which has none."""
+    if not (directory / "config.json").is_file():
+        return {}
     try:
-        config = AutoConfig.from_pretrained(directory)
-    except (OSError, ValueError) as e:
+        found = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        return dict(found)
+    except (OSError, ValueError, TypeError) as e:
         raise ModelError(f"{directory}: config.json cannot be read ({e})") from e
-    if getattr(config, KEY, None) is not None:
-        if separator is not None:
-            raise InputError(
-                f"separator: got {separator!r}, but {directory} says how it is read. Leave `separator` out."
-            )
-        return None
-    kinds = config.architectures or ["unknown"]
-    if not any(kind.endswith("ForTokenClassification") for kind in kinds):
+
+
+def _token_classification(
+    directory: Path, config: dict[str, Any], separator: str | None, question: Question | str
+) -> Any:
+    from dataclasses import replace
+
+    from preceptor.reward.formats import FORMATS
+    from preceptor.reward.head import Linear
+    from preceptor.reward.layout import tag_ids
+    from preceptor.reward.link import LINKS
+    from preceptor.reward.model import head_name, load_tokenizer
+
+    kind = (config.get("architectures") or ["unknown"])[0]
+    if not kind.endswith("ForTokenClassification"):
         raise InputError(
-            f"{directory}: got a {kinds[0]}, expected a token-classification model. Train a reward model on "
-            "it with `preceptor train --backbone`."
+            f"{directory}: got a {kind}, which does not say how its scores are read. Name its format: "
+            f"load_scorer(directory, format=...), one of {sorted(FORMATS)}; or train a reward model on it with "
+            "`preceptor train --backbone`."
         )
     if separator is None:
         raise InputError(
             f"{directory}: a token-classification checkpoint that does not say where its scores are read. "
-            'Give the text of its step separator, e.g. load_scorer(directory, separator="\\n").'
+            'Give the text of its step separator, e.g. load_scorer(directory, separator="\\n"), or its format.'
         )
-    found = head.token_id(head.load_tokenizer(directory), separator)
-    if found is None:
+    if len(tag_ids(load_tokenizer(directory), separator)) != 1:
         raise InputError(
             f"separator: got {separator!r}, expected text that is exactly one token of the model's tokenizer"
         )
-    link = "sigmoid" if config.num_labels == 1 else "softmax"
-    return Format(separator, found, question, link, context_length(config))
+    width = len(config.get("id2label") or (0, 1))
+    trl = FORMATS["trl"]
+    return replace(
+        trl,
+        layout=replace(trl.layout, tag=separator),
+        head=Linear(width, head_name(directory)),
+        link=LINKS["sigmoid" if width == 1 else "softmax"],
+        question=Question(question),
+    )

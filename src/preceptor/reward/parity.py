@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from preceptor.errors import CheckFailed
 from preceptor.judgement import Judgement
-from preceptor.reward.render import Row, SeparatorRenderer
+from preceptor.reward.render import Renderer, Row
 from preceptor.trace import Trace
 
 TOLERANCE = 1e-4
@@ -21,7 +21,7 @@ TOLERANCE = 1e-4
 
 def max_difference(
     traces: Sequence[Trace],
-    render: SeparatorRenderer,
+    render: Renderer,
     score_rows: Callable[[Sequence[Row]], list[list[float]]],
     served: Sequence[Judgement],
 ) -> float:

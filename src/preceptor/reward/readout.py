@@ -7,12 +7,14 @@ leaving the mask out is what makes the fast attention kernels available; models 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from preceptor.reward.render import Row
 
 if TYPE_CHECKING:
     import torch
+
+    from preceptor.reward.model import StepModel
 
 
 def token_batches(lengths: Sequence[int], max_tokens: int, max_rows: int | None = None) -> list[list[int]]:
@@ -32,49 +34,56 @@ def token_batches(lengths: Sequence[int], max_tokens: int, max_rows: int | None 
 
 
 def collate(
-    rows: Sequence[Row], targets: Sequence[Sequence[float | None]] | None = None
+    rows: Sequence[Row], targets: Sequence[Sequence[Sequence[float | None]]] | None = None
 ) -> dict[str, torch.Tensor]:
     """Rows of B sequences with up to L tokens and T readouts, padded on the right.
 
-    `input_ids`, `attention_mask` (B, L) int; `positions` (B, T) int; `mask` (B, T) bool: readouts that
-    exist and, with targets, are labelled; `targets` (B, T) float, 0 outside the mask.
+    `input_ids`, `attention_mask` (B, L) int; `positions` (B, T) int. With targets of K channels: `targets`
+    (B, T, K) float, 0 where there is none, and `mask` (B, T, K) bool: which exist.
     """
     import torch
 
     size = (len(rows), max(len(r.token_ids) for r in rows))
     reads = (len(rows), max(len(r.positions) for r in rows))
-    input_ids = torch.zeros(size, dtype=torch.long)
-    attention = torch.zeros(size, dtype=torch.long)
-    positions = torch.zeros(reads, dtype=torch.long)
-    mask = torch.zeros(reads, dtype=torch.bool)
-    values = torch.zeros(reads)
+    batch = {
+        "input_ids": torch.zeros(size, dtype=torch.long),
+        "attention_mask": torch.zeros(size, dtype=torch.long),
+        "positions": torch.zeros(reads, dtype=torch.long),
+    }
     for i, row in enumerate(rows):
-        input_ids[i, : len(row.token_ids)] = torch.tensor(row.token_ids)
-        attention[i, : len(row.token_ids)] = 1
-        positions[i, : len(row.positions)] = torch.tensor(row.positions)
-        wanted = [1.0] * len(row.positions) if targets is None else targets[i]
-        mask[i, : len(wanted)] = torch.tensor([w is not None for w in wanted])
-        values[i, : len(wanted)] = torch.tensor([0.0 if w is None else w for w in wanted])
-    batch = {"input_ids": input_ids, "attention_mask": attention, "positions": positions, "mask": mask}
-    return batch if targets is None else {**batch, "targets": values}
+        batch["input_ids"][i, : len(row.token_ids)] = torch.tensor(row.token_ids)
+        batch["attention_mask"][i, : len(row.token_ids)] = 1
+        batch["positions"][i, : len(row.positions)] = torch.tensor(row.positions)
+    if targets is None:
+        return batch
+    channels = max((len(t) for row in targets for t in row), default=1)
+    values = torch.zeros(*reads, channels)
+    mask = torch.zeros(*reads, channels, dtype=torch.bool)
+    for i, wanted in enumerate(targets):
+        if wanted:
+            known = torch.tensor([[y is not None for y in step] for step in wanted])
+            values[i, : len(wanted)] = torch.tensor(
+                [[y if y is not None else 0.0 for y in s] for s in wanted]
+            )
+            mask[i, : len(wanted)] = known
+    return {**batch, "targets": values, "mask": mask}
 
 
-def read(model: Any, batch: dict[str, torch.Tensor], *, causal: bool) -> torch.Tensor:
+def read(model: StepModel, batch: dict[str, torch.Tensor], *, causal: bool) -> torch.Tensor:
     """One forward pass; the head's outputs at the readouts, (B, T, C) in fp32."""
     seen = None if causal else batch["attention_mask"]
-    logits = model(input_ids=batch["input_ids"], attention_mask=seen).logits
-    at = batch["positions"].unsqueeze(-1).expand(-1, -1, logits.shape[-1])
-    return logits.gather(1, at).float()
+    out: torch.Tensor = model(batch["input_ids"], batch["positions"], seen)
+    return out
 
 
-def looks_right(model: Any) -> bool:
-    """Whether the output at a token depends on later tokens, found by trying it."""
+def looks_right(model: StepModel) -> bool:
+    """Whether the state at a token depends on later tokens, found by trying it."""
     import torch
 
     training = model.training
     model.eval()
     with torch.no_grad():
         ids = torch.tensor([[0, 1, 0], [0, 1, 1]], device=model.device)
-        first, second = model(input_ids=ids).logits[:, 1].float()
+        first, second = model.body(input_ids=ids).last_hidden_state[:, 1].float()
     model.train(training)
     return not torch.allclose(first, second, atol=1e-4, rtol=1e-3, equal_nan=True)

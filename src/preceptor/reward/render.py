@@ -1,8 +1,8 @@
 """From a trace to token ids with a known readout position per step.
 
-Layout: prompt ids, then for every step its own ids and the separator *id*, then the observation that
-followed, if any. Steps are encoded apart and the separator is appended by hand, so positions are known
-by construction: nothing is searched for, and no text a policy writes can move a readout.
+A layout (`layout.py`) turns a problem and its steps into pieces of ids; here they become rows. Every piece is
+encoded apart and joined by hand, so positions are known by construction: nothing is searched for, and no
+text a policy writes can move a readout or add one.
 
 A trace longer than the model's context is read through windows: the prompt, and as many steps as fit.
 When a step does not fit any more, the next window starts with that step behind up to half a window of
@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from preceptor.errors import ItemError
-from preceptor.policy.render import prompt_ids, text_ids
-from preceptor.trace import Trace
+from preceptor.reward.layout import Encoder, Layout, Pieces
+from preceptor.trace import Trace, steps_from_ends
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -45,52 +44,72 @@ class Rendered:
     error: ItemError | None = None
 
 
-class SeparatorRenderer:
-    """`renderer(trace) -> Rendered`."""
+class Renderer:
+    """`renderer(trace) -> Rendered`.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, separator_id: int, max_length: int):
-        self.tokenizer, self.separator_id, self.max_length = tokenizer, separator_id, max_length
-        added = tokenizer.added_tokens_decoder
-        self._reserved = separator_id in added
-        self._separator = added[separator_id].content if self._reserved else ""
-        special = {t.content for t in added.values() if t.special} | {self._separator} - {""}
+    `whole`: an outcome model's view, all steps in one, read once; the score belongs to the last step.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        layout: Layout,
+        max_length: int,
+        *,
+        whole: bool = False,
+    ):
+        self.tokenizer, self.layout, self.max_length, self.whole = tokenizer, layout, max_length, whole
+        self.encoder = Encoder(tokenizer)
+        added = tokenizer.added_tokens_decoder.values()
+        self._tag = layout.tag if layout.tag.strip() else ""
+        special = {t.content for t in added if t.special} | ({self._tag} - {""})
         longest_first = sorted(special, key=lambda s: (-len(s), s))
         self._special = re.compile("|".join(map(re.escape, longest_first))) if special else None
-        self._prompt = lru_cache(maxsize=4096)(lambda problem: tuple(prompt_ids(tokenizer, problem)))
-        self._text = lru_cache(maxsize=1 << 14)(self._encode)
 
     def __call__(self, trace: Trace) -> Rendered:
-        prompt = self._prompt(trace.problem)
-        heads = [(*self._text(text.rstrip()), self.separator_id) for text in trace.step_texts]
-        tails = [self._text(s.observation) if s.observation else () for s in trace.steps]
-        room = self.max_length - len(prompt)
-        spans = windows([len(h) for h in heads], [len(t) for t in tails], room)
-        rows = tuple(_row(prompt, heads, tails, span) for span in spans)
+        if self.whole and len(trace.steps) > 1:
+            rendered = self(replace(trace, steps=steps_from_ends([len(trace.text)])))
+            last = (len(trace.steps) - 1,)
+            return replace(rendered, rows=tuple(replace(row, steps=last) for row in rendered.rows))
+        texts = trace.step_texts
+        seen = [s.observation for s in trace.steps]
+        pieces = self.layout.pieces(self.encoder, trace.problem, texts, seen)
+        heads, tails = pieces.heads, pieces.tails
+        spans = windows(
+            [len(h) for h in heads], [len(t) for t in tails], self.max_length - len(pieces.prompt)
+        )
+        if len(spans) == 1 and spans[0] == Span(0, 0, len(heads)):
+            rows: tuple[Row, ...] = (_row(pieces, spans[0]),)
+        else:
+            rows = tuple(
+                _row(
+                    self.layout.pieces(
+                        self.encoder, trace.problem, texts[s.start : s.end], seen[s.start : s.end], s.start
+                    ),
+                    s,
+                )
+                for s in spans
+            )
         read = {t for row in rows for t in row.steps}
         unread = [t for t in range(len(heads)) if t not in read]
         flags = [*self._flags(trace), *(["windowed"] if len(rows) > 1 else [])]
-        error = None
-        if unread:
-            shown = f"{unread[:5]}{' ...' if len(unread) > 5 else ''}"
-            error = ItemError(
-                "too-long",
-                f"steps {shown} do not fit the context of {self.max_length} tokens beside a prompt of "
-                f"{len(prompt)}",
-            )
-        return Rendered(rows, tuple(flags), error)
+        return Rendered(rows, tuple(flags), self._too_long(unread, len(pieces.prompt)))
 
-    def _encode(self, text: str) -> tuple[int, ...]:
-        ids = text_ids(self.tokenizer, text)
-        # An added token that is not marked special is not split by `text_ids`: leave the policy's copy out.
-        return tuple(i for i in ids if i != self.separator_id) if self._reserved else tuple(ids)
+    def _too_long(self, unread: Sequence[int], prompt: int) -> ItemError | None:
+        if not unread:
+            return None
+        shown = f"{list(unread[:5])}{' ...' if len(unread) > 5 else ''}"
+        return ItemError(
+            "too-long",
+            f"steps {shown} do not fit the context of {self.max_length} tokens beside a prompt of {prompt}",
+        )
 
     def _flags(self, trace: Trace) -> list[str]:
         if self._special is None:
             return []
-        written = trace.text + "".join(s.observation or "" for s in trace.steps)
-        found = set(self._special.findall(written))
-        flags = ["neutralised-separator"] if self._separator in found else []
-        return flags + (["neutralised-special-token"] if found - {self._separator} else [])
+        found = set(self._special.findall(trace.text + "".join(s.observation or "" for s in trace.steps)))
+        flags = ["neutralised-separator"] if self._tag and self._tag in found else []
+        return flags + (["neutralised-special-token"] if found - {self._tag} else [])
 
 
 @dataclass(frozen=True)
@@ -130,14 +149,13 @@ def windows(heads: Sequence[int], tails: Sequence[int], room: int) -> list[Span]
     return spans
 
 
-def _row(
-    prompt: tuple[int, ...], heads: list[tuple[int, ...]], tails: list[tuple[int, ...]], span: Span
-) -> Row:
-    ids, positions = list(prompt), []
-    for t in range(span.start, span.end):
-        ids += heads[t]
-        if t >= span.first:
-            positions.append(len(ids) - 1)
-        if t < span.end - 1:
-            ids += tails[t]
+def _row(pieces: Pieces, span: Span) -> Row:
+    """`pieces` are those of the steps `[span.start, span.end)`."""
+    ids, positions = list(pieces.prompt), []
+    for k, (head, tail) in enumerate(zip(pieces.heads, pieces.tails, strict=True)):
+        ids += head
+        if span.start + k >= span.first:
+            positions.append(max(len(ids) - 1, 0))
+        if k < len(pieces.heads) - 1:
+            ids += tail
     return Row(tuple(ids), tuple(positions), tuple(range(span.first, span.end)))

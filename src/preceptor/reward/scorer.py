@@ -1,8 +1,9 @@
-"""`PRM`: a trained discriminative process reward model as a scorer.
+"""`PRM`: a trained discriminative reward model as a scorer.
 
-Rows of all traces are sorted by length, padded on the right under a token budget and read in one forward
-pass a batch; identical rows are computed once. Cost: one forward pass over prompt and steps per trace,
-whatever the number of steps.
+Rows of all traces go through one packed forward pass (`preceptor.policy.packed`): nothing is padded, what rows
+have in common at their beginning is computed once, and the head sees the readouts alone. Cost: the distinct
+tokens of prompts and steps, whatever the number of steps. With `cache_tokens`, beams that grew since the last
+call cost their new steps only.
 """
 
 from __future__ import annotations
@@ -10,20 +11,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from preceptor.errors import InputError, ItemError, ModelError
 from preceptor.judgement import Judgement, Question, Source
-from preceptor.reward.format import KEY, Format
-from preceptor.reward.link import LINKS
-from preceptor.reward.render import Rendered, Row, SeparatorRenderer
 from preceptor.trace import Trace
 from preceptor.usage import Ledger, Usage
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
+
+    from preceptor.policy.packed import Cost
+    from preceptor.reward.format import Format
+    from preceptor.reward.model import StepModel
+    from preceptor.reward.render import Rendered, Row
 
 
 class PRM:
@@ -31,21 +35,23 @@ class PRM:
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: StepModel,
         tokenizer: PreTrainedTokenizerBase,
         fmt: Format,
         source: Source,
         *,
-        batch_tokens: int = 4096,
+        batch_tokens: int = 8192,
+        cache_tokens: int = 0,
     ):
-        from preceptor.reward.readout import looks_right
+        from preceptor.policy.packed import PackedForward
+        from preceptor.reward.render import Renderer
 
         self.model, self.tokenizer, self.format = model, tokenizer, fmt
-        self._source, self.batch_tokens = source, batch_tokens
-        self.render = SeparatorRenderer(tokenizer, fmt.separator_id, fmt.max_length)
-        self.causal = not looks_right(model)
+        self._source = source
+        self.render = Renderer(tokenizer, fmt.layout, fmt.max_length, whole=fmt.whole)
+        self.forward = PackedForward(model.body, max_tokens=batch_tokens, cache_tokens=cache_tokens)
         self._lock = Lock()
-        self._flops_per_token = 2.0 * model.num_parameters(exclude_embeddings=True)
+        self._flops_per_token = 2.0 * model.dense_parameters()
 
     @classmethod
     def load(
@@ -54,41 +60,41 @@ class PRM:
         *,
         device: str | None = None,
         dtype: str = "auto",
-        batch_tokens: int = 4096,
+        batch_tokens: int = 8192,
+        cache_tokens: int = 0,
         fmt: Format | None = None,
     ) -> PRM:
-        """Open a directory; `dtype` "auto" keeps the checkpoint's. `fmt` is for one that has no record."""
-        import torch
+        """Open a directory; `dtype` "auto" keeps the checkpoint's.
 
+        `fmt`: how it is read, for a checkpoint that does not carry a record of its own; `batch_tokens`: tokens
+        of one forward pass; `cache_tokens`: tokens whose keys and values are kept for the next call.
+        """
         from preceptor.policy.checkpoint import model_fingerprint
-        from preceptor.reward import head
+        from preceptor.reward import model as models
+        from preceptor.reward.format import KEY, Format, context_length
+        from preceptor.reward.layout import Tagged, tag_ids
 
         directory = Path(directory)
-        model, tokenizer = head.load(directory, dtype=dtype)
-        record = getattr(model.config, KEY, None)
-        if fmt is not None:
-            record = fmt.to_record()
-        if record is None:
-            raise InputError(
-                f"{directory}: config.json has no {KEY!r} record, so the separator is unknown. Give it: "
-                "load_scorer(directory, separator=...)."
-            )
-        fmt = Format.from_record(record)
-        if LINKS[fmt.link].width != model.config.num_labels:
+        if fmt is None:
+            record = getattr(models.read_config(directory), KEY, None)
+            if record is None:
+                raise InputError(
+                    f"{directory}: config.json has no {KEY!r} record, so how it is read is unknown. Name its "
+                    "format: load_scorer(directory, format=...); `preceptor formats` lists them."
+                )
+            fmt = Format.from_record(record)
+        model, tokenizer = models.load(directory, fmt, dtype=dtype, device=device)
+        layout = fmt.layout
+        own_record = getattr(model.config, KEY, None) is not None
+        if own_record and isinstance(layout, Tagged) and tag_ids(tokenizer, layout.tag) != layout.ids:
             raise ModelError(
-                f"{directory}: got a head of width {model.config.num_labels}, expected "
-                f"{LINKS[fmt.link].width} for the link {fmt.link!r}"
+                f"{directory}: the separator {layout.tag!r} is not token {layout.ids} of the tokenizer. Put the "
+                "tokenizer back that the model was trained with."
             )
-        if head.token_id(tokenizer, fmt.separator) != fmt.separator_id:
-            raise ModelError(
-                f"{directory}: the separator {fmt.separator!r} is not token {fmt.separator_id} of the "
-                "tokenizer. Put the tokenizer back that the model was trained with."
-            )
+        fmt = fmt.within(context_length(model.config))
         weights = model_fingerprint(model, tokenizer, ())
-        source = Source.of("prm", weights=weights, format=fmt.to_record())
-        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.nn.Module.to(model, place)
-        return cls(model, tokenizer, fmt, source, batch_tokens=batch_tokens)
+        source = Source.of(fmt.name or "prm", weights=weights, format=fmt.to_record())
+        return cls(model, tokenizer, fmt, source, batch_tokens=batch_tokens, cache_tokens=cache_tokens)
 
     @property
     def source(self) -> Source:
@@ -99,8 +105,8 @@ class PRM:
         return self.format.question
 
     def __repr__(self) -> str:
-        size = self.model.num_parameters() / 1e6
-        return f"<PRM {self.question.value}, {size:.1f}M parameters, reads {self.format.separator!r}>"
+        size = self.model.dense_parameters() / 1e6
+        return f"<PRM {self.question.value}, {size:.1f}M parameters, format {self.format.name or 'unnamed'}>"
 
     def score(self, traces: Sequence[Trace]) -> list[Judgement]:
         """One judgement per trace. A step whose score is not a number, or that does not fit the context,
@@ -111,40 +117,53 @@ class PRM:
     def _score(self, traces: Sequence[Trace]) -> list[Judgement]:
         begin = time.perf_counter()
         rendered = [self.render(trace) for trace in traces]
-        payer: dict[Row, int] = {}
-        for i, r in enumerate(rendered):
-            for row in r.rows:
-                payer.setdefault(row, i)
-        scores = dict(zip(payer, self.score_rows(list(payer)), strict=True))
+        rows = [row for r in rendered for row in r.rows]
+        scores, cost = self._read(rows)
         share = (time.perf_counter() - begin) / max(len(traces), 1)
-        return [
-            self._judgement(trace, r, scores, self._usage(r, {x for x in r.rows if payer[x] == i}, share))
-            for i, (trace, r) in enumerate(zip(traces, rendered, strict=True))
-        ]
+        out, at = [], 0
+        for trace, r in zip(traces, rendered, strict=True):
+            own = slice(at, at + len(r.rows))
+            at += len(r.rows)
+            computed = sum(cost.computed[own])
+            usage = Usage(
+                scored=computed,
+                reused=sum(cost.reused[own]),
+                calls=1,
+                seconds=share,
+                flops=computed * self._flops_per_token,
+            )
+            out.append(self._judgement(trace, r, scores[own], usage))
+        return out
 
     def score_rows(self, rows: Sequence[Row]) -> list[list[float]]:
         """Scores at the readouts of each row, NaN included; the order of the rows does not matter."""
+        return self._read(rows)[0]
+
+    def _read(self, rows: Sequence[Row]) -> tuple[list[list[float]], Cost]:
         import torch
 
-        from preceptor.reward.readout import collate, read, token_batches
-
-        link = LINKS[self.format.link].score
-        out: list[list[float]] = [[] for _ in rows]
+        states, cost = self.forward.hidden([r.token_ids for r in rows], [r.positions for r in rows])
+        if not states:
+            return [], cost
         with torch.inference_mode():
-            for indices in token_batches([len(r.token_ids) for r in rows], self.batch_tokens):
-                batch = {k: v.to(self.model.device) for k, v in collate([rows[i] for i in indices]).items()}
-                values = link(read(self.model, batch, causal=self.causal)).tolist()
-                for i, row_values in zip(indices, values, strict=True):
-                    out[i] = row_values[: len(rows[i].positions)]
-        return out
+            values = self.format.link.score(self.model.outputs(torch.cat(states))).tolist()
+        ends = [0, *accumulate(len(r.positions) for r in rows)]
+        scores = [values[a:b] for a, b in pairwise(ends)]
+        if len(rows) > 1 and not all(map(math.isfinite, values)):
+            # A row may have its NaN from the rows it shares its beginning with: those are read alone.
+            self.forward.clear()
+            for i, row in enumerate(rows):
+                if not all(map(math.isfinite, scores[i])):
+                    scores[i] = self._read([row])[0][0]
+        return scores, cost
 
     def _judgement(
-        self, trace: Trace, rendered: Rendered, scores: dict[Row, list[float]], usage: Usage
+        self, trace: Trace, rendered: Rendered, scores: Sequence[Sequence[float]], usage: Usage
     ) -> Judgement:
         values: list[float | None] = [None] * len(trace.steps)
         broken: list[int] = []
-        for row in rendered.rows:
-            for t, value in zip(row.steps, scores[row], strict=True):
+        for row, found in zip(rendered.rows, scores, strict=True):
+            for t, value in zip(row.steps, found, strict=True):
                 if math.isfinite(value):
                     values[t] = value
                 else:
@@ -161,15 +180,4 @@ class PRM:
             flags=rendered.flags,
             usage=Ledger(scorer=usage),
             error=error,
-        )
-
-    def _usage(self, rendered: Rendered, own: set[Row], seconds: float) -> Usage:
-        scored = sum(len(row.token_ids) for row in own)
-        total = sum(len(row.token_ids) for row in rendered.rows)
-        return Usage(
-            scored=scored,
-            reused=total - scored,
-            calls=1,
-            seconds=seconds,
-            flops=scored * self._flops_per_token,
         )

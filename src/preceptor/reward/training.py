@@ -1,8 +1,8 @@
-"""Train a discriminative PRM from step labels, and prove that the saved model scores as the trained one.
+"""Train a reward model from labels, and prove that the saved model scores as the trained one.
 
-Token classification read at the separators, with `transformers.Trainer` (therefore anything `accelerate
-launch` sets up). The split is by problem. Writes the model, its tokenizer and `training.json` to one
-directory. Left out: mixed precision, LoRA, checkpoints in the middle of a run.
+One objective (`objectives/`), one backbone, `transformers.Trainer` (therefore anything `accelerate launch` sets
+up). The split is by problem. Writes the model, its tokenizer and `training.json` to one directory. Left out:
+checkpoints in the middle of a run.
 """
 
 from __future__ import annotations
@@ -12,38 +12,33 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from preceptor.errors import InputError
 from preceptor.progress import Progress, silent
-from preceptor.reward import head, parity
-from preceptor.reward.examples import (
-    Dropped,
-    Example,
-    Labelled,
-    Labels,
-    examples,
-    labelled,
-    split,
-    the_question,
-)
-from preceptor.reward.head import SEPARATOR
+from preceptor.reward import model as models
+from preceptor.reward import parity
+from preceptor.reward.examples import Dropped, Group, Labelled, Labels, labelled, split, the_question
 from preceptor.reward.metrics import step_metrics
-from preceptor.reward.render import SeparatorRenderer
+from preceptor.reward.model import SEPARATOR
+from preceptor.reward.objective import Objective
+from preceptor.reward.objectives import OBJECTIVES
+from preceptor.reward.render import Renderer
 from preceptor.reward.scorer import PRM
 from preceptor.reward.targets import TargetConfig
+
+if TYPE_CHECKING:
+    from preceptor.reward.model import StepModel
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Defaults follow TRL's PRMTrainer (lr, dropout off); a model of a few million weights wants lr 1e-3."""
 
-    objective: Literal["soft", "hard"] = "soft"
     threshold: float = 0.5
-    """A label at or above it is "good" (hard objective, first error)."""
+    """A label at or above it is "good" (hard labels, first error)."""
     after_error: Literal["keep", "mask", "wrong"] = "keep"
     """What becomes of the labels after the first bad step."""
-    link: Literal["softmax", "sigmoid"] = "softmax"
     separator: str = SEPARATOR
     max_length: int | None = None
     """Tokens of one row; None: the backbone's context."""
@@ -52,60 +47,78 @@ class TrainConfig:
     weight_decay: float = 0.0
     warmup: float = 0.05
     """Share of the steps over which the learning rate rises; it falls linearly to 0 afterwards."""
+    max_steps: int = -1
+    """Updates at most; -1: as many as the epochs have."""
+    max_grad_norm: float = 1.0
     batch_rows: int = 16
     batch_tokens: int = 8192
     """Padded tokens of a batch at most (a longer row is a batch of its own)."""
     held_out: float = 0.1
     """Share of the problems kept back for the figures and the parity check."""
+    lora: int = 0
+    """Rank of LoRA adapters on the body's linear layers (needs peft); 0 trains all weights. They are merged
+    into the saved model."""
+    train_body: bool = True
+    """False trains the head alone (the first stage of PURE's recipe)."""
+    bf16: bool = False
+    """Mixed precision."""
     seed: int = 0
-
-    @property
-    def targets(self) -> TargetConfig:
-        return TargetConfig(self.objective, self.threshold, self.after_error)
 
 
 def train(
-    labels: Labels, *, backbone: Any, out: str | Path, progress: Progress = silent, **settings: Any
+    labels: Labels,
+    *,
+    backbone: Any,
+    out: str | Path,
+    objective: str | Objective = "soft-ce",
+    progress: Progress = silent,
+    **settings: Any,
 ) -> PRM:
     """Train on `labels` and return the reward model as loaded from `out`.
 
-    `backbone`: a model directory, or an object with `model` and `tokenizer`; `settings`: fields of
-    `TrainConfig`. Raises InputError when no label is usable or the labels answer several questions,
-    ModelError when the backbone does not fit, CheckFailed when serving and training disagree.
+    `backbone`: a model directory, or an object with `model` and `tokenizer`; `objective`: a name of
+    `preceptor.reward.objectives.OBJECTIVES` or one of your own; `settings`: fields of `TrainConfig`. Raises
+    InputError when no label is usable or the labels answer several questions, ModelError when the backbone
+    does not fit, CheckFailed when serving and training disagree.
     """
-    config = TrainConfig(**settings)
+    config, aim = TrainConfig(**settings), find_objective(objective)
     begin = time.perf_counter()
     out, dropped = Path(out), Dropped()
-    question = the_question(labels)
-    items = labelled(labels, config.targets, dropped)
+    question = aim.question or the_question(labels)
+    items = labelled(labels, TargetConfig(aim.labels, config.threshold, config.after_error), dropped)
     trained_on, kept_back = split(items, config.held_out, config.seed)
     _seed(config.seed)
-    model, tokenizer, fmt = head.build(
+    model, tokenizer, fmt = models.build(
         backbone,
         question=question,
-        link=config.link,
+        head=aim.head,
+        link=aim.link,
         separator=config.separator,
         max_length=config.max_length,
+        whole=aim.whole,
     )
-    render = SeparatorRenderer(tokenizer, fmt.separator_id, fmt.max_length)
-    rows = examples(trained_on, render, dropped)
-    if not rows:
+    render = Renderer(tokenizer, fmt.layout, fmt.max_length, whole=fmt.whole)
+    groups = aim.rows(trained_on, render, dropped)
+    if not groups:
         raise InputError(
             f"labels: got no usable row of {len(labels.judgements)} judgements ({dict(dropped.reasons)}), "
             "expected steps with a score. Label traces first."
         )
-    trainer, curve = _fit(model, rows, fmt.link, config, out, progress)
+    trainer, curve = _fit(model, tokenizer, groups, aim, config, out, progress)
     _save(trainer, tokenizer, out)
     prm = PRM.load(out, device=str(model.device))
     checked = kept_back or trained_on
     traces = [item.trace for item in checked]
     served = prm.score(traces)
-    difference = parity.max_difference(traces, render, trainer.score_rows, served)
+    difference = parity.max_difference(
+        traces, render, lambda rows: trainer.score_rows(rows, fmt.link), served
+    )
     figures = step_metrics([j.scores for j in served], [item.targets for item in checked])
     report = {
+        "objective": objective if isinstance(objective, str) else aim.source or "custom",
         "config": asdict(config),
         "question": question.value,
-        "rows": len(rows),
+        "rows": sum(map(len, groups)),
         "problems": {"train": _problems(trained_on), "held_out": _problems(kept_back)},
         "held_out_problems": sorted({item.trace.problem.id for item in kept_back}),
         "dropped": dict(sorted(dropped.reasons.items())),
@@ -122,13 +135,31 @@ def train(
     return prm
 
 
+def find_objective(objective: str | Objective) -> Objective:
+    if isinstance(objective, Objective):
+        return objective
+    if objective not in OBJECTIVES:
+        raise InputError(f"objective: got {objective!r}, expected one of {sorted(OBJECTIVES)}")
+    return OBJECTIVES[objective]
+
+
 def _fit(
-    model: Any, rows: Sequence[Example], link: str, config: TrainConfig, out: Path, progress: Progress
+    model: StepModel,
+    tokenizer: Any,
+    groups: Sequence[Group],
+    objective: Objective,
+    config: TrainConfig,
+    out: Path,
+    progress: Progress,
 ) -> tuple[Any, list[list[float]]]:
     from preceptor.reward.trainer import LossCurve, StepTrainer, training_arguments
 
+    if not config.train_body:
+        model.body.requires_grad_(False)
+    elif config.lora:
+        model.add_lora(config.lora, tokenizer, config.separator)
     curve = LossCurve(progress)
-    trainer = StepTrainer(model, rows, link, training_arguments(config, out), config)
+    trainer = StepTrainer(model, groups, objective, training_arguments(config, out), config)
     trainer.add_callback(curve)
     trainer.train()
     return trainer, curve.points
@@ -136,8 +167,7 @@ def _fit(
 
 def _save(trainer: Any, tokenizer: Any, out: Path) -> None:
     if trainer.is_world_process_zero():
-        with head.quiet():
-            trainer.accelerator.unwrap_model(trainer.model).save_pretrained(out)
+        trainer.accelerator.unwrap_model(trainer.model).save(out)
         tokenizer.save_pretrained(out)
     trainer.accelerator.wait_for_everyone()
 
