@@ -31,15 +31,19 @@ State = Mapping[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Linear:
-    """h -> width. `at` is the layer's name in the checkpoint."""
+    """h -> width. `at` is the layer's name in the checkpoint; `file`: that of a file beside the body's that
+    holds the layer alone, as "weight" and "bias", without its ending."""
 
     width: int = 2
     at: str = "score"
+    file: str = ""
 
     def module(self, hidden: int) -> nn.Module:
         return nn.Linear(hidden, self.width)
 
     def keys(self) -> dict[str, str]:
+        if self.file:
+            return {"weight": "weight", "bias": "bias"}
         return {"weight": f"{self.at}.weight", "bias": f"{self.at}.bias"}
 
 
@@ -137,9 +141,9 @@ class EnsembleModule(nn.Module):
         self.nn_out = EnsembleLinear(members, width, 1)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        x = states.float().unsqueeze(-2).unsqueeze(-2)
+        x = states.float().flatten(0, -2).unsqueeze(0)  # (1, N, h): members are the batch of the products
         x = self.nn_out(self.nn2(self.nn1(x).relu()).relu())
-        return x.squeeze(-1).squeeze(-1)
+        return x.squeeze(-1).T.unflatten(0, states.shape[:-1])
 
 
 class EnsembleLinear(nn.Module):

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One sequence for the model: step `steps[k]` of the trace is read at index `positions[k]`."""
+    """One sequence for the model: step `steps[k]` of the trace is read at index `positions[k]`, and its first
+    token stands at `begins[k]`."""
 
     token_ids: tuple[int, ...]
     positions: tuple[int, ...]
     steps: tuple[int, ...]
+    begins: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,9 @@ class Renderer:
     def _flags(self, trace: Trace) -> list[str]:
         if self._special is None:
             return []
-        found = set(self._special.findall(trace.text + "".join(s.observation or "" for s in trace.steps)))
+        # A tag may begin with the blank that layouts put before a step.
+        written = [f" {text.strip()}" for text in (*trace.step_texts, *(s.observation or "" for s in trace.steps))]
+        found = set(self._special.findall("\n".join(written)))
         flags = ["neutralised-separator"] if self._tag and self._tag in found else []
         return flags + (["neutralised-special-token"] if found - {self._tag} else [])
 
@@ -151,11 +155,13 @@ def windows(heads: Sequence[int], tails: Sequence[int], room: int) -> list[Span]
 
 def _row(pieces: Pieces, span: Span) -> Row:
     """`pieces` are those of the steps `[span.start, span.end)`."""
-    ids, positions = list(pieces.prompt), []
+    ids, positions, begins = list(pieces.prompt), [], []
     for k, (head, tail) in enumerate(zip(pieces.heads, pieces.tails, strict=True)):
+        begin = len(ids)
         ids += head
         if span.start + k >= span.first:
+            begins.append(begin)
             positions.append(max(len(ids) - 1, 0))
         if k < len(pieces.heads) - 1:
             ids += tail
-    return Row(tuple(ids), tuple(positions), tuple(range(span.first, span.end)))
+    return Row(tuple(ids), tuple(positions), tuple(range(span.first, span.end)), tuple(begins))
