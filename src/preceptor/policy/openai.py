@@ -133,8 +133,11 @@ class OpenAIPolicy:
         listed probability, an upper bound (GenPRM's rule): then `mass` is None and `error` is
         `bounded-option` beside the `probs`. Item errors without `probs`: `no-option` (none is listed),
         `no-logprobs`, and those of `generate`. InputError for options that are the same but for spaces.
+
+        A space at the end of a prefix is not sent: tokenizers write it as part of the word that follows.
         """
-        requests, words = list(requests), distinct(options)
+        words = distinct(options)
+        requests = [replace(r, prefix=r.prefix.removesuffix(" "), prefix_ids=None) for r in requests]
 
         async def one(calls: Calls, i: int) -> Choice:
             spent = Usage()

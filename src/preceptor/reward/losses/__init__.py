@@ -58,7 +58,7 @@ from preceptor.reward.losses.value import mse, ovm, tvm
 
 
 @dataclass(frozen=True)
-class Objective:
+class Loss:
     """A loss and what it must be fed."""
 
     loss: Callable[..., Tensor]
@@ -74,36 +74,36 @@ class Objective:
     """Keywords that hold tensors of the batch and must be given."""
 
 
-LOSSES: dict[str, Objective] = {
-    "bce": Objective(bce),
-    "birm": Objective(birm, width=2, channels=2),
-    "ce": Objective(ce, width=2),
-    "channels": Objective(channels, width=None, channels=None),
-    "class_index": Objective(class_index, width=None),
-    "cooper": Objective(cooper, pairs=True),
-    "domain_mse": Objective(domain_mse, needs=("domains", "a")),
-    "dpo": Objective(dpo, pairs=True, logprobs=True),
-    "ensemble": Objective(ensemble, width=None),
-    "freeprm": Objective(freeprm, width=3),
-    "hindsight": Objective(hindsight),
-    "implicit_ce": Objective(implicit_ce, logprobs=True, needs=("outcome",)),
-    "kto": Objective(kto, pairs=True, logprobs=True),
-    "meta_mse": Objective(meta_mse, needs=("outcome",)),
-    "mse": Objective(mse),
-    "nca": Objective(nca, pairs=True, logprobs=True),
-    "ovm": Objective(ovm),
-    "pairwise": Objective(pairwise, pairs=True),
-    "pqm": Objective(pqm),
-    "saffron": Objective(saffron, width=None, channels=None),
-    "sft": Objective(sft, logprobs=True),
-    "steps_and_trajectory": Objective(steps_and_trajectory, channels=2),
-    "token_pairs": Objective(token_pairs, width=None, channels=None),
-    "tvm": Objective(tvm),
+LOSSES: dict[str, Loss] = {
+    "bce": Loss(bce),
+    "birm": Loss(birm, width=2, channels=2),
+    "ce": Loss(ce, width=2),
+    "channels": Loss(channels, width=None, channels=None),
+    "class_index": Loss(class_index, width=None),
+    "cooper": Loss(cooper, pairs=True),
+    "domain_mse": Loss(domain_mse, needs=("domains", "a")),
+    "dpo": Loss(dpo, pairs=True, logprobs=True),
+    "ensemble": Loss(ensemble, width=None),
+    "freeprm": Loss(freeprm, width=3),
+    "hindsight": Loss(hindsight),
+    "implicit_ce": Loss(implicit_ce, logprobs=True, needs=("outcome",)),
+    "kto": Loss(kto, pairs=True, logprobs=True),
+    "meta_mse": Loss(meta_mse, needs=("outcome",)),
+    "mse": Loss(mse),
+    "nca": Loss(nca, pairs=True, logprobs=True),
+    "ovm": Loss(ovm),
+    "pairwise": Loss(pairwise, pairs=True),
+    "pqm": Loss(pqm),
+    "saffron": Loss(saffron, width=None, channels=None),
+    "sft": Loss(sft, logprobs=True),
+    "steps_and_trajectory": Loss(steps_and_trajectory, channels=2),
+    "token_pairs": Loss(token_pairs, width=None, channels=None),
+    "tvm": Loss(tvm),
 }
 
 __all__ = [
     "LOSSES",
-    "Objective",
+    "Loss",
     "balance",
     "bce",
     "birm",

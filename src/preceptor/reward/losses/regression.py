@@ -77,8 +77,7 @@ def steps_and_trajectory(
     kind: Literal["mse", "bce", "ce"] = "mse",
     link: Literal["identity", "sigmoid"] = "sigmoid",
 ) -> Tensor:
-    """lambda_s * step loss + lambda_f * trajectory loss, each a mean over its own targets. lambda not found:
-    1.
+    """lambda_s * step loss + lambda_f * trajectory loss, each a mean over its own targets (both 1: not found).
 
     outputs (B, T, 1), or (B, T, 2) for "ce"; targets and mask (B, T, 2): channel 0 holds the step target of a
     readout, channel 1 the row's trajectory target at *its own* readout (`labels.with_trajectory`). A

@@ -1,0 +1,241 @@
+"""Every training objective on the same labels, against the arithmetic world's oracle.
+
+    OMP_NUM_THREADS=1 python benchmarks/objectives.py data                  # traces and labels, once
+    OMP_NUM_THREADS=1 python benchmarks/objectives.py run NAME [NAME ...]   # "all"; --extra-layers, --epochs, --seed
+    python benchmarks/objectives.py table                                   # objectives.jsonl as markdown
+
+Labels: 320 training problems, 8 traces each, from the shipped policy; per step 4 rollouts (counts), per trace the
+graded answer. All objectives get these judgements and take what they use. Measured on 160 other problems, 16
+traces each, with the exact oracle: first-error F1 (threshold tuned on one half of the problems, measured on the
+other), step AUROC up to the first error, ECE (scores that are probabilities), and the accuracy of the best of
+16 under the objective's own aggregation, less picking at random and less majority, paired by problem.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import platform
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from preceptor.annotate import Labels, MathShepherd, WorldOracle, label
+from preceptor.bench.calibration import calibration_figures
+from preceptor.bench.discrimination import bootstrap_auroc
+from preceptor.bench.first_error import (
+    f1_of_sums,
+    first_error_rows,
+    tune_first_error_threshold,
+    up_to_first_error,
+)
+from preceptor.bench.selection import selection
+from preceptor.bench.statistics import bootstrap_sums, cluster_sums
+from preceptor.generation import Sampling
+from preceptor.judgement import NO_ERROR, Judgement, first_below
+from preceptor.policy import load_policy, sample
+from preceptor.reward import train
+from preceptor.reward.objectives import OBJECTIVES
+from preceptor.store import Store
+from preceptor.trace import Trace
+from preceptor.worlds import arithmetic
+
+HERE = Path(__file__).parent
+DATA = HERE.parent / "runs" / "objectives"
+ROWS = HERE / "objectives.jsonl"
+SAMPLING = Sampling(max_tokens=160)
+TRAIN, PER_TRAIN, ROLLOUTS, TEST, PER_TEST = 320, 8, 4, 160, 16
+AGGREGATE = {"orm": "last", "ovm": "last", "tvm": "last", "hindsight": "last", "pairwise": "last"}
+"""Outcome and value models are read at the end; the others by their weakest step."""
+
+
+@dataclass
+class Backbone:
+    model: Any
+    tokenizer: Any
+
+
+def data() -> None:
+    policy = load_policy("world:arithmetic")
+    DATA.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with Store(DATA / "run.db") as store:
+        for split, n, per in (("train", TRAIN, PER_TRAIN), ("test", TEST, PER_TEST)):
+            traces = sample(policy, arithmetic(split, n, 0), per, 0, SAMPLING, store)
+            store.put_traces(traces)
+            if split == "train":
+                scorer = MathShepherd(
+                    policy, rollouts=ROLLOUTS, target="soft", sampling=SAMPLING, seed=0, store=store
+                )
+                found = label(scorer, traces, store)
+                cost = sum(j.usage.policy.generated for j in found.judgements)
+                print(f"{len(traces)} traces, {cost} rollout tokens, {time.monotonic() - began:.0f} s")
+
+
+def load() -> tuple[Labels, list[Trace]]:
+    with Store(DATA / "run.db") as store:
+        train_traces = list(store.traces([p.id for p in arithmetic("train", TRAIN, 0)]))
+        test_traces = list(store.traces([p.id for p in arithmetic("test", TEST, 0)]))
+        wanted = {t.id for t in train_traces}
+        judgements = [j for j in store.judgements() if j.trace in wanted and j.source.name == "math-shepherd"]
+    traces = {t.id: t for t in train_traces}
+    pairs = [(traces[j.trace], j) for j in judgements]
+    return (
+        Labels(tuple(t for t, _ in pairs), tuple(j for _, j in pairs), len(pairs), 0, 0),
+        test_traces,
+    )
+
+
+def deeper(policy: Any, extra: int) -> Backbone:
+    """The policy with layers on top that change nothing before training: their outputs begin at zero."""
+    model = copy.deepcopy(policy.model)
+    for _ in range(extra):
+        layer = copy.deepcopy(model.model.layers[-1])
+        layer.self_attn.layer_idx = len(model.model.layers)
+        torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
+        torch.nn.init.zeros_(layer.mlp.down_proj.weight)
+        model.model.layers.append(layer)
+    model.config.num_hidden_layers = len(model.model.layers)
+    if getattr(model.config, "layer_types", None):
+        model.config.layer_types = [model.config.layer_types[0]] * len(model.model.layers)
+    return Backbone(model, policy.tokenizer)
+
+
+def run(names: list[str], extra: int, epochs: float, lr: float, seed: int) -> None:
+    labels, test = load()
+    policy = load_policy("world:arithmetic")
+    oracle = WorldOracle().score(test)
+    for name in names:
+        backbone = deeper(policy, extra) if extra else policy
+        with tempfile.TemporaryDirectory() as out:
+            began = time.monotonic()
+            scorer = train(
+                labels,
+                backbone=backbone,
+                out=out,
+                objective=name,
+                epochs=epochs,
+                lr=lr,
+                held_out=0.05,
+                seed=seed,
+            )
+            seconds = time.monotonic() - began
+            scored = scorer.score(test)
+        row = {"objective": name, "extra_layers": extra, "epochs": epochs, "lr": lr, "seed": seed}
+        row |= {"seconds": round(seconds, 1), **figures(name, test, scored, oracle), **stamp()}
+        with ROWS.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row))
+
+
+def figures(
+    name: str, traces: list[Trace], scored: list[Judgement], oracle: list[Judgement]
+) -> dict[str, Any]:
+    truth = [NO_ERROR if j.first_error is None else j.first_error for j in oracle]
+    scores = [j.scores or () for j in scored]
+    problems = list(dict.fromkeys(t.problem.id for t in traces))
+    side = {p: i % 2 for i, p in enumerate(problems)}
+    tune = [i for i, t in enumerate(traces) if side[t.problem.id] == 0]
+    rest = [i for i, t in enumerate(traces) if side[t.problem.id] == 1]
+    at = tune_first_error_threshold([scores[i] for i in tune], [truth[i] for i in tune])
+    found = [first_below(scores[i], at if at is not None else 0.5) for i in rest]
+    rows = cluster_sums(
+        [traces[i].problem.id for i in rest], first_error_rows(found, [truth[i] for i in rest])
+    )
+    f1 = bootstrap_sums(rows, f1_of_sums)
+    steps = [up_to_first_error(s, e)[:2] for s, e in zip(scores, truth, strict=True)]
+    flat = [x for s, _ in steps for x in s]
+    good = [float(y) for _, own in steps for y in own]
+    owners = [t.problem.id for t, (s, _) in zip(traces, steps, strict=True) for _ in s]
+    auroc = bootstrap_auroc(owners, flat, good)
+    probability = bool(flat) and min(flat) >= 0 and max(flat) <= 1
+    picks = selection(traces, scored)
+    assert picks is not None
+    pick = next(p for p in picks.picks if p.rule == AGGREGATE.get(name, "min"))
+    return {
+        "f1": f1.to_record(),
+        "threshold": at,
+        "auroc": auroc.to_record(),
+        "ece": calibration_figures(flat, good).ece if probability else None,
+        "steps": len(flat),
+        "within": within(traces, scored, AGGREGATE.get(name, "min")),
+        "aggregate": pick.rule,
+        "best_of_16": pick.accuracy.to_record(),
+        "over_random": pick.over_random.to_record(),
+        "over_majority": pick.over_majority.to_record(),
+        "problems": picks.problems,
+    }
+
+
+def within(traces: list[Trace], scored: list[Judgement], rule: str) -> float:
+    """Share of (right, wrong) pairs of one problem in which the right solution scores above; ties half."""
+    from preceptor.search.aggregate import aggregate
+
+    by_problem: dict[str, tuple[list[float], list[float]]] = {}
+    for trace, judgement in zip(traces, scored, strict=True):
+        if trace.grade is not None and trace.grade.decided and judgement.scores:
+            side = by_problem.setdefault(trace.problem.id, ([], []))[not trace.grade.correct]
+            side.append(float(aggregate(judgement.scores, rule) or 0.0))
+    wins, n = 0.0, 0
+    for right, wrong in by_problem.values():
+        a, b = np.array(right)[:, None], np.array(wrong)[None, :]
+        wins += float((a > b).sum() + 0.5 * (a == b).sum())
+        n += a.size * b.size
+    return wins / max(n, 1)
+
+
+def stamp() -> dict[str, Any]:
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return {
+        "commit": commit.stdout.strip(),
+        "date": time.strftime("%Y-%m-%d"),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def table() -> None:
+    rows = [json.loads(line) for line in ROWS.read_text().splitlines()]
+
+    def shown(e: dict[str, float]) -> str:
+        return f"{e['value']:.3f} ({e['low']:.3f}, {e['high']:.3f})"
+
+    print(
+        "| objective | first-error F1 | step AUROC | ECE | within | best of 16 | over random | over majority | s |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for r in sorted(rows, key=lambda r: (r["extra_layers"], r["objective"])):
+        ece = "-" if r["ece"] is None else f"{r['ece']:.3f}"
+        print(
+            f"| {r['objective']} | {shown(r['f1'])} | {shown(r['auroc'])} | {ece} | {r['within']:.3f} | "
+            f"{shown(r['best_of_16'])} {r['aggregate']} | {shown(r['over_random'])} | "
+            f"{shown(r['over_majority'])} | {r['seconds']:.0f} |"
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["data", "run", "table"])
+    parser.add_argument("names", nargs="*", default=[])
+    parser.add_argument("--extra-layers", type=int, default=2)
+    parser.add_argument("--epochs", type=float, default=4.0)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    if args.what == "run":
+        chosen = sorted(OBJECTIVES) if args.names in ([], ["all"]) else args.names
+        run(chosen, args.extra_layers, args.epochs, args.lr, args.seed)
+    else:
+        {"data": data, "table": table}[args.what]()
