@@ -4,10 +4,12 @@
     OMP_NUM_THREADS=1 python benchmarks/objectives.py run NAME [NAME ...]   # "all"; --extra-layers, --epochs, --seed
     python benchmarks/objectives.py table                                   # objectives.jsonl as markdown
 
-Labels: 320 training problems, 8 traces each, from the shipped policy; per step 4 rollouts (counts), per trace the
-graded answer. All objectives get these judgements and take what they use. Measured on 160 other problems, 16
-traces each, with the exact oracle: first-error F1 (threshold tuned on one half of the problems, measured on the
-other), step AUROC up to the first error, ECE (scores that are probabilities), and the accuracy of the best of
+Training traces: 320 problems, 8 traces each, from the shipped policy, each with its graded answer. Two sets of
+step labels on them: `oracle`, exact validity (what a person would give), and `rollouts`, 4 rollouts per prefix
+(counts). Objectives of validity get the first, those of success rates the second, outcome models only the grades.
+Measured on 160 other problems, 16 traces each, with the exact oracle: first-error F1 (threshold tuned on one half
+of the problems, measured on the other), step AUROC up to the first error, ECE (scores that are probabilities),
+`within`: how often a right solution scores above a wrong one of the same problem, and the accuracy of the best of
 16 under the objective's own aggregation, less picking at random and less majority, paired by problem.
 """
 
@@ -52,6 +54,7 @@ DATA = HERE.parent / "runs" / "objectives"
 ROWS = HERE / "objectives.jsonl"
 SAMPLING = Sampling(max_tokens=160)
 TRAIN, PER_TRAIN, ROLLOUTS, TEST, PER_TEST = 320, 8, 4, 160, 16
+ROLLOUT_LABELS = {"pav", "scan", "soft-bce", "soft-ce", "sorm"}
 AGGREGATE = {"orm": "last", "ovm": "last", "tvm": "last", "hindsight": "last", "pairwise": "last"}
 """Outcome and value models are read at the end; the others by their weakest step."""
 
@@ -79,7 +82,8 @@ def data() -> None:
                 print(f"{len(traces)} traces, {cost} rollout tokens, {time.monotonic() - began:.0f} s")
 
 
-def load() -> tuple[Labels, list[Trace]]:
+def load() -> tuple[dict[str, Labels], list[Trace]]:
+    """Label sets by name, and the test traces."""
     with Store(DATA / "run.db") as store:
         train_traces = list(store.traces([p.id for p in arithmetic("train", TRAIN, 0)]))
         test_traces = list(store.traces([p.id for p in arithmetic("test", TEST, 0)]))
@@ -87,10 +91,9 @@ def load() -> tuple[Labels, list[Trace]]:
         judgements = [j for j in store.judgements() if j.trace in wanted and j.source.name == "math-shepherd"]
     traces = {t.id: t for t in train_traces}
     pairs = [(traces[j.trace], j) for j in judgements]
-    return (
-        Labels(tuple(t for t, _ in pairs), tuple(j for _, j in pairs), len(pairs), 0, 0),
-        test_traces,
-    )
+    rollouts = Labels(tuple(t for t, _ in pairs), tuple(j for _, j in pairs), len(pairs), 0, 0)
+    exact = Labels(rollouts.traces, tuple(WorldOracle().score(rollouts.traces)), len(pairs), 0, 0)
+    return {"rollouts": rollouts, "oracle": exact}, test_traces
 
 
 def deeper(policy: Any, extra: int) -> Backbone:
@@ -113,11 +116,12 @@ def run(names: list[str], extra: int, epochs: float, lr: float, seed: int) -> No
     policy = load_policy("world:arithmetic")
     oracle = WorldOracle().score(test)
     for name in names:
+        source = "rollouts" if name in ROLLOUT_LABELS else "oracle"
         backbone = deeper(policy, extra) if extra else policy
         with tempfile.TemporaryDirectory() as out:
             began = time.monotonic()
             scorer = train(
-                labels,
+                labels[source],
                 backbone=backbone,
                 out=out,
                 objective=name,
@@ -128,7 +132,14 @@ def run(names: list[str], extra: int, epochs: float, lr: float, seed: int) -> No
             )
             seconds = time.monotonic() - began
             scored = scorer.score(test)
-        row = {"objective": name, "extra_layers": extra, "epochs": epochs, "lr": lr, "seed": seed}
+        row = {
+            "objective": name,
+            "labels": source,
+            "extra_layers": extra,
+            "epochs": epochs,
+            "lr": lr,
+            "seed": seed,
+        }
         row |= {"seconds": round(seconds, 1), **figures(name, test, scored, oracle), **stamp()}
         with ROWS.open("a") as file:
             file.write(json.dumps(row) + "\n")
@@ -144,29 +155,36 @@ def figures(
     side = {p: i % 2 for i, p in enumerate(problems)}
     tune = [i for i, t in enumerate(traces) if side[t.problem.id] == 0]
     rest = [i for i, t in enumerate(traces) if side[t.problem.id] == 1]
-    at = tune_first_error_threshold([scores[i] for i in tune], [truth[i] for i in tune])
+    # An outcome model scores the last step alone: it cannot say where the first error is.
+    stepwise = any(sum(x is not None for x in s) > 1 for s in scores)
+    at = tune_first_error_threshold([scores[i] for i in tune], [truth[i] for i in tune]) if stepwise else None
     found = [first_below(scores[i], at if at is not None else 0.5) for i in rest]
     rows = cluster_sums(
         [traces[i].problem.id for i in rest], first_error_rows(found, [truth[i] for i in rest])
     )
     f1 = bootstrap_sums(rows, f1_of_sums)
     steps = [up_to_first_error(s, e)[:2] for s, e in zip(scores, truth, strict=True)]
-    flat = [x for s, _ in steps for x in s]
-    good = [float(y) for _, own in steps for y in own]
-    owners = [t.problem.id for t, (s, _) in zip(traces, steps, strict=True) for _ in s]
+    told = [
+        (t.problem.id, x, float(y))
+        for t, (s, own) in zip(traces, steps, strict=True)
+        for x, y in zip(s, own, strict=True)
+        if x is not None
+    ]
+    owners, flat, good = (list(column) for column in zip(*told, strict=True))
     auroc = bootstrap_auroc(owners, flat, good)
     probability = bool(flat) and min(flat) >= 0 and max(flat) <= 1
     picks = selection(traces, scored)
     assert picks is not None
-    pick = next(p for p in picks.picks if p.rule == AGGREGATE.get(name, "min"))
+    rule = AGGREGATE.get(name, "min")
+    pick = next(p for p in picks.picks if p.rule == f"scorer, {rule}")
     return {
-        "f1": f1.to_record(),
+        "f1": f1.to_record() if stepwise else None,
         "threshold": at,
         "auroc": auroc.to_record(),
         "ece": calibration_figures(flat, good).ece if probability else None,
         "steps": len(flat),
-        "within": within(traces, scored, AGGREGATE.get(name, "min")),
-        "aggregate": pick.rule,
+        "within": within(traces, scored, rule),
+        "aggregate": rule,
         "best_of_16": pick.accuracy.to_record(),
         "over_random": pick.over_random.to_record(),
         "over_majority": pick.over_majority.to_record(),
@@ -207,20 +225,30 @@ def stamp() -> dict[str, Any]:
 def table() -> None:
     rows = [json.loads(line) for line in ROWS.read_text().splitlines()]
 
-    def shown(e: dict[str, float]) -> str:
+    def shown(e: dict[str, float] | None) -> str:
+        if e is None or e["value"] is None:
+            return "-"
         return f"{e['value']:.3f} ({e['low']:.3f}, {e['high']:.3f})"
 
-    print(
-        "| objective | first-error F1 | step AUROC | ECE | within | best of 16 | over random | over majority | s |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
+    head = [
+        "objective",
+        "labels",
+        "first-error F1",
+        "step AUROC",
+        "ECE",
+        "within",
+        "best of 16",
+        "over random",
+        "over majority",
+        "s",
+    ]
+    print(f"| {' | '.join(head)} |")
+    print("|---" * len(head) + "|")
     for r in sorted(rows, key=lambda r: (r["extra_layers"], r["objective"])):
         ece = "-" if r["ece"] is None else f"{r['ece']:.3f}"
-        print(
-            f"| {r['objective']} | {shown(r['f1'])} | {shown(r['auroc'])} | {ece} | {r['within']:.3f} | "
-            f"{shown(r['best_of_16'])} {r['aggregate']} | {shown(r['over_random'])} | "
-            f"{shown(r['over_majority'])} | {r['seconds']:.0f} |"
-        )
+        cells = [r["objective"], r["labels"], shown(r["f1"]), shown(r["auroc"]), ece, f"{r['within']:.3f}"]
+        cells += [f"{shown(r['best_of_16'])} {r['aggregate']}", shown(r["over_random"])]
+        print(f"| {' | '.join([*cells, shown(r['over_majority']), str(round(r['seconds']))])} |")
 
 
 if __name__ == "__main__":
@@ -229,8 +257,8 @@ if __name__ == "__main__":
     )
     parser.add_argument("what", choices=["data", "run", "table"])
     parser.add_argument("names", nargs="*", default=[])
-    parser.add_argument("--extra-layers", type=int, default=2)
-    parser.add_argument("--epochs", type=float, default=4.0)
+    parser.add_argument("--extra-layers", type=int, default=0)
+    parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from preceptor.cli import benches, console, data, demo, learning, rewards, solving, stores
+from preceptor.cli import benches, console, data, demo, doctoring, formats, learning, rewards, solving, stores
 
 VERBS: dict[str, Callable[..., Any]] = {
     "demo": demo.demo,
@@ -18,6 +18,8 @@ VERBS: dict[str, Callable[..., Any]] = {
     "label": data.label,
     "train": rewards.train,
     "score": rewards.score,
+    "formats": formats.formats,
+    "doctor": doctoring.doctor,
     "solve": solving.solve,
     "learn": learning.learn,
     "view": demo.view,

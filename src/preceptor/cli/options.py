@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +38,13 @@ ScorerWord = Annotated[
 Count = Annotated[int | None, typer.Option("--n", min=1, help="At most so many problems.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every random stream.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")]
+FormatWord = Annotated[
+    str | None, typer.Option("--format", help="How the model is read: a name from `preceptor formats`.")
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--option", help="NAME=VALUE or NAME=@FILE for the scorer, e.g. reference=DIR; repeat."),
+]
 Out = Annotated[Path, typer.Option("--out", help="Directory to write to.")]
 
 
@@ -101,3 +110,31 @@ def grades(traces: list[Trace]) -> dict[str, Any]:
         "cut_at_length": sum(t.finish.value == "length" for t in traces),
         "accuracy": None if rate is None else [rate.value, rate.low, rate.high],
     }
+
+
+def options_of(words: Sequence[str] | None) -> dict[str, Any]:
+    """`NAME=VALUE` as Python values: numbers, true and false by their looks, a file's text for `@FILE`.
+
+    >>> options_of(["guided=true", "coef=0.001", "reference=base/"])
+    {'guided': True, 'coef': 0.001, 'reference': 'base/'}
+    """
+    found: dict[str, Any] = {}
+    for word in words or ():
+        name, sign, value = word.partition("=")
+        if not sign or not name.isidentifier() or name in ("format", "separator", "question"):
+            raise InputError(f"--option: got {word!r}, expected NAME=VALUE or NAME=@FILE, e.g. reference=DIR")
+        if value.startswith("@"):
+            try:
+                found[name] = Path(value[1:]).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise InputError(
+                    f"--option {name}: got {value[1:]}, which cannot be read ({error})"
+                ) from error
+            continue
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+        if not isinstance(found[name], int | float | bool):
+            found[name] = value
+    return found

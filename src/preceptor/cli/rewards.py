@@ -9,32 +9,37 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from preceptor.cli import console
-from preceptor.cli.options import AsJson, Out, Seed, scorer_of
-from preceptor.errors import InputError
+from preceptor.cli.options import AsJson, FormatWord, Options, Out, Seed, options_of
+from preceptor.cli.reading import KINDS, labels_of, traces_of
 
 if TYPE_CHECKING:
-    from preceptor.annotate import Labels
-    from preceptor.trace import Trace
-
-SQLITE = b"SQLite format 3\0"
+    pass
 
 
 def train(
-    labels: Annotated[Path, typer.Option("--labels", help="A store, or a data set with labelled traces.")],
+    labels: Annotated[Path, typer.Option("--labels", help=f"{KINDS.capitalize()}.")],
     out: Out,
     source: Annotated[
         str | None, typer.Option(help="Whose labels of a store: the beginning of the source's name.")
     ] = None,
     backbone: Annotated[
-        str, typer.Option(help="Model to start from: world:arithmetic or a directory.")
+        str, typer.Option(help="Model to start from: world:arithmetic, a directory or a hub id.")
     ] = "world:arithmetic",
     objective: Annotated[
-        str, typer.Option(help="What is trained, e.g. soft-ce or hard-bce; see docs/training.md.")
+        str,
+        typer.Option(help="What is trained: a name of docs/training.md, e.g. hard-bce, pqm, implicit-ce."),
     ] = "soft-ce",
     epochs: Annotated[float, typer.Option(help="Passes over the labels.")] = 2.0,
     lr: Annotated[
         float, typer.Option(help="Learning rate; 1e-3 suits the shipped backbone, 1e-5 a large one.")
     ] = 1e-3,
+    after_error: Annotated[
+        str, typer.Option(help="Labels after the first bad step: keep, mask or wrong.")
+    ] = "keep",
+    threshold: Annotated[float, typer.Option(help="A label at or above it is good (hard labels).")] = 0.5,
+    lora: Annotated[int, typer.Option(min=0, help="Rank of LoRA adapters; 0 trains all weights.")] = 0,
+    head_only: Annotated[bool, typer.Option("--head-only", help="Leave the backbone as it is.")] = False,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Mixed precision.")] = False,
     held_out: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the problems kept back.")] = 0.1,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -52,12 +57,24 @@ def train(
     from preceptor.reward import train as fit
 
     found = labels_of(labels, source)
-    start = load_policy(backbone)
+    start = load_policy(backbone) if backbone.startswith("world:") else backbone
     with console.stage("train", "steps") as line:
         prm = fit(
-            found, backbone=start, out=out, objective=objective, epochs=epochs, lr=lr, held_out=held_out, seed=seed,
+            found,
+            backbone=start,
+            out=out,
+            objective=objective,
+            epochs=epochs,
+            lr=lr,
+            after_error=after_error,
+            threshold=threshold,
+            lora=lora,
+            train_body=not head_only,
+            bf16=bf16,
+            held_out=held_out,
+            seed=seed,
             progress=line,
-        )  # fmt: skip
+        )
     report: dict[str, Any] = json.loads((out / "training.json").read_text(encoding="utf-8"))
     kept = set(report["held_out_problems"])
     traces = [t for t in found.traces if t.problem.id in kept]
@@ -70,60 +87,33 @@ def train(
     console.emit(record, as_json, words)
 
 
-def labels_of(path: Path, source: str | None) -> Labels:
-    """Traces and their judgements from a store, or real solutions with calculator notes."""
-    if not path.is_file():
-        raise InputError(f"--labels: no such file {path}, expected a store or example_model_solutions.jsonl")
-    with path.open("rb") as file:
-        is_store = file.read(len(SQLITE)) == SQLITE
-    if is_store:
-        return _from_store(path, source)
-    from preceptor.annotate import CalculatorNotes, label
-    from preceptor.worlds.readers import read_gsm8k_solutions
-
-    return label(CalculatorNotes(), read_gsm8k_solutions(path))
-
-
-def _from_store(path: Path, source: str | None) -> Labels:
-    from preceptor.annotate import Labels
-    from preceptor.store import Store
-
-    with Store(path) as store:
-        sources = sorted({str(j.source) for j in store.judgements()})
-        chosen = [s for s in sources if s.startswith(source or "")]
-        if len(chosen) != 1:
-            raise InputError(
-                f"--source: got {source!r}, which names {len(chosen)} of the label sources {sources} in {path}; "
-                "expected exactly one"
-            )
-        judgements = [j for j in store.judgements() if str(j.source) == chosen[0]]
-        traces = {t.id: t for t in store.traces()}
-    return Labels(
-        traces=tuple(traces[j.trace] for j in judgements),
-        judgements=tuple(judgements),
-        labelled=sum(j.scores is not None for j in judgements),
-        failed=sum(j.scores is None for j in judgements),
-        skipped=0,
-    )
-
-
 def score(
-    scorer: Annotated[str, typer.Option("--scorer", help="A reward model's directory, or world:NAME.")],
-    traces: Annotated[Path, typer.Option("--traces", help="A store, or a data set with traces.")],
+    scorer: Annotated[
+        str,
+        typer.Option(
+            "--scorer",
+            help="A reward model's directory or hub id, vllm:URL#MODEL, world:NAME, or KIND:POLICY "
+            "(judge, critique, self-prm, uncertainty, crew, belief, rationalyst).",
+        ),
+    ],
+    traces: Annotated[Path, typer.Option("--traces", help=f"{KINDS.capitalize()}.")],
     out: Annotated[
         Path | None, typer.Option(help="JSONL file for one judgement a line; - for stdout is the default.")
     ] = None,
+    format: FormatWord = None,
+    option: Options = None,
     as_json: AsJson = False,
 ) -> None:
     """Score the steps of traces: one judgement per trace.
 
     \b
       preceptor score --scorer prm/ --traces run.db --out scores.jsonl
+      preceptor score --scorer eurus/ --format eurus --option reference=base/ --traces run.db
     """
+    from preceptor.reward import load_scorer
     from preceptor.store import write_jsonl
 
-    judge = scorer_of(scorer)
-    assert judge is not None
+    judge = load_scorer(scorer, format=format, **options_of(option))
     found = traces_of(traces)
     with console.stage("score", "traces") as line:
         judgements = []
@@ -155,22 +145,3 @@ def score(
         )
     )
     console.emit(result, as_json, words)
-
-
-def traces_of(path: Path) -> list[Trace]:
-    """The traces of a store or of a data set that has them."""
-    from preceptor.worlds.readers import read_gsm8k_solutions, read_processbench
-
-    if path.is_dir() or path.suffix == ".json":
-        files = sorted(path.glob("*.json")) if path.is_dir() else [path]
-        return [item.trace for file in files for item in read_processbench(file)]
-    if not path.is_file():
-        raise InputError(f"--traces: no such file {path}, expected a store or a data set with traces")
-    with path.open("rb") as file:
-        is_store = file.read(len(SQLITE)) == SQLITE
-    if is_store:
-        from preceptor.store import Store
-
-        with Store(path) as store:
-            return list(store.traces())
-    return list(read_gsm8k_solutions(path))

@@ -31,7 +31,11 @@ from preceptor.policy.packed_plan import Held, Ids, Layout, Segment, batches, la
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_FAILURES = (TypeError, AttributeError, RuntimeError, ValueError, LookupError, NotImplementedError, Unsupported)
+_FAILURES = (TypeError, AttributeError, RuntimeError, ValueError, LookupError, Unsupported)
+
+
+CPU_TOKENS = 2048
+"""No pass on a CPU is larger: its activations would leave the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,12 @@ class PackedForward:
         self.body.eval()
         try:
             with torch.inference_mode():
-                return self._packed(given, positions) if self.packs else self._padded(given, positions)
+                if self.packs:
+                    try:
+                        return self._packed(given, positions)
+                    except Unsupported:  # something that the probe's few tokens did not show
+                        self.packs = False
+                return self._padded(given, positions)
         finally:
             self.body.train(was_training)
 
@@ -116,20 +125,20 @@ class PackedForward:
         finally:
             self.body.train(was_training)
 
-    def _packed(
-        self, rows: list[Ids], positions: Sequence[Sequence[int]]
-    ) -> tuple[list[torch.Tensor], Cost]:
+    def _packed(self, rows: list[Ids], positions: Sequence[Sequence[int]]) -> tuple[list[torch.Tensor], Cost]:
         if self._held.rows and self._stamp != version_stamp(self.body):
             self.clear()
-        layout = lay_out(rows, self._held.sorted() if self._held.rows else (), self.max_tokens)
+        limit = min(self.max_tokens, CPU_TOKENS) if self.body.device.type == "cpu" else self.max_tokens
+        layout = lay_out(rows, self._held.sorted() if self._held.rows else (), limit)
         cost = _cost(rows, layout)
         keep = self._held.with_rows(layout) if self.cache_tokens else {}
         keep_segments = {span.segment for path in keep.values() for span in path}
         asks = _Asks(rows, positions, layout)
-        passes = packs(layout.fresh, self.max_tokens)
-        last = {span.segment: n for n, group in enumerate(passes) for s in group for span in s.path}
+        passes = packs(layout.fresh, limit)
+        fresh = set(layout.fresh)
+        last = {x.segment: n for n, group in enumerate(passes) for s in group for x in s.path}
         out: torch.Tensor | None = None
-        for segment in asks.by_segment.keys() - set(layout.fresh):
+        for segment in asks.by_segment.keys() - fresh:
             out = asks.answer(out, [segment], segment.hidden)
         with packed_attention(self.body) if passes else ExitStack():
             for n, group in enumerate(passes):
@@ -138,8 +147,9 @@ class PackedForward:
                 out = asks.answer(out, group, hidden)
                 for segment, part in zip(group, hidden.split([len(s.ids) for s in group])):
                     segment.hidden = part.clone() if segment in keep_segments else None
-                for segment in [s for s, final in last.items() if final == n and s not in keep_segments]:
-                    segment.layers = []
+                for segment, final in last.items():
+                    if final == n and segment in fresh and segment not in keep_segments:
+                        segment.layers = []
         if self.cache_tokens:
             self._held.rows = keep
             self._stamp = version_stamp(self.body)
@@ -158,9 +168,7 @@ class PackedForward:
             raise Unsupported("the model's attention does not go through the interface")
         return output.last_hidden_state[0]
 
-    def _padded(
-        self, rows: list[Ids], positions: Sequence[Sequence[int]]
-    ) -> tuple[list[torch.Tensor], Cost]:
+    def _padded(self, rows: list[Ids], positions: Sequence[Sequence[int]]) -> tuple[list[torch.Tensor], Cost]:
         layout = whole(rows, fold=self.causal)
         asks = _Asks(rows, positions, layout)
         out: torch.Tensor | None = None
@@ -171,7 +179,9 @@ class PackedForward:
                 ids[k, : len(segment.ids)], mask[k, : len(segment.ids)] = segment.ids, 1
             inside = torch.as_tensor(mask, device=self.body.device)
             output = self.body(
-                input_ids=torch.as_tensor(ids, device=self.body.device), attention_mask=inside, use_cache=False
+                input_ids=torch.as_tensor(ids, device=self.body.device),
+                attention_mask=inside,
+                use_cache=False,
             )
             out = asks.answer(out, group, output.last_hidden_state[inside.bool()])
         return self._split(out, positions), _cost(rows, layout)

@@ -38,6 +38,11 @@ class Unsupported(Exception):
 def packed_attention(body: PreTrainedModel) -> Iterator[None]:
     """Put the model on this attention, and back."""
     before = body.config._attn_implementation
+    can = getattr(
+        body, "_can_set_attn_implementation", None
+    )  # asked first: setting it in vain logs a warning
+    if can is not None and not can():
+        raise Unsupported("the model's attention cannot be replaced")
     AttentionInterface.register(NAME, attention)
     body.set_attn_implementation(NAME)
     try:

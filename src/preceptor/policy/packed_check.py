@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 def reads_left_only(body: PreTrainedModel) -> bool:
     """Whether hidden states stay as they are when tokens are added on the right."""
-    row = _tokens(body, 10)
+    row = tokens(body, 10)
     long = _plain(body, row)[: len(row) // 2]
-    return _alike(long, _plain(body, row[: len(row) // 2]))
+    return alike(long, _plain(body, row[: len(row) // 2]))
 
 
 def same_when_packed(forward: PackedForward) -> bool:
@@ -31,7 +31,7 @@ def same_when_packed(forward: PackedForward) -> bool:
 
     body = forward.body
     windows = [w for w in forward._windows if w is not None and w <= 64]
-    base = _tokens(body, max([12, *(2 * w + 3 for w in windows)]))
+    base = tokens(body, max([12, *(2 * w + 3 for w in windows)]))
     n = len(base)
     rows = [base, base[: n // 2] + base[::-1][: n // 3], base[1:], base[: n // 3], [*base[: n - 1], base[0]]]
     probe = PackedForward(body, max_tokens=max(2, n - 2), cache_tokens=8 * n)
@@ -42,13 +42,14 @@ def same_when_packed(forward: PackedForward) -> bool:
     for order in ([0], [4, 3, 2, 1], [1, 0]):
         hidden, _ = probe.hidden([rows[k] for k in order], [asked[k] for k in order])
         found.append(torch.cat(hidden))
-    return _alike(torch.cat(found), torch.cat([plain[k] for k in (0, 4, 3, 2, 1, 1, 0)]))
+    return alike(torch.cat(found), torch.cat([plain[k] for k in (0, 4, 3, 2, 1, 1, 0)]))
 
 
-def _tokens(body: PreTrainedModel, count: int) -> list[int]:
+def tokens(body: PreTrainedModel, count: int) -> list[int]:
+    """Random ids, as many as wanted or as the context holds."""
     context = getattr(body.config.get_text_config(decoder=True), "max_position_embeddings", None)
     count = count if not context or context < 0 else max(2, min(count, context))
-    table = body.get_input_embeddings().weight.shape[0]  # type: ignore[union-attr]
+    table = int(body.get_input_embeddings().weight.shape[0])  # type: ignore[index]
     return np.random.default_rng(0).integers(0, table, count).tolist()
 
 
@@ -57,7 +58,7 @@ def _plain(body: PreTrainedModel, row: list[int]) -> torch.Tensor:
     return body(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).last_hidden_state[0]
 
 
-def _alike(a: torch.Tensor, b: torch.Tensor) -> bool:
+def alike(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Equal to rounding, by the root of the mean square; kernels on a GPU may round float32 to 10 bits."""
     if a.dtype == torch.float32 or a.dtype == torch.float64:
         tolerance = 1e-4 if a.device.type == "cpu" else 5e-3

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -36,10 +37,10 @@ class Segment:
 
 
 class Span(NamedTuple):
-    """The first `count` tokens of a segment."""
+    """The first `size` tokens of a segment."""
 
     segment: Segment
-    count: int
+    size: int
 
 
 Path = tuple[Span, ...]
@@ -115,11 +116,11 @@ def common(a: Ids, b: Ids) -> int:
 def cut(path: Path, length: int) -> Path:
     """The first `length` tokens of a path."""
     spans: list[Span] = []
-    for segment, count in path:
+    for segment, size in path:
         if length <= 0:
             break
-        spans.append(Span(segment, min(count, length)))
-        length -= count
+        spans.append(Span(segment, min(size, length)))
+        length -= size
     return tuple(spans)
 
 
@@ -167,7 +168,7 @@ class Held:
         """What would be held after a call that read these rows, most recent first, within the limit."""
         wanted = {top: layout.paths[top] for top in layout.tops}
         ordered = sorted({*wanted, *self.rows})
-        begins = {a for a, b in zip(ordered, ordered[1:]) if b[: len(a)] == a}
+        begins = {a for a, b in pairwise(ordered) if b[: len(a)] == a}
         for row, path in self.rows.items():
             if row not in begins:
                 wanted.setdefault(row, path)

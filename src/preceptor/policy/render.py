@@ -97,7 +97,7 @@ def _encode(
 
 def _prepends_space(tokenizer: PreTrainedTokenizerBase, first_id: int, text: str) -> bool:
     token = tokenizer.convert_ids_to_tokens(first_id)
-    return isinstance(token, str) and token.startswith("▁") and text[0] not in " ▁"
+    return isinstance(token, str) and token.startswith("▁") and text[0] != "▁"
 
 
 def _leading_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -10,8 +10,8 @@ the model as you like and hand it over.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from preceptor.errors import ItemError
-from preceptor.generation import Continuation, Request, Sampling
+from preceptor.errors import InputError, ItemError
+from preceptor.generation import Choice, Continuation, Likelihood, Message, Request, Sampling
 from preceptor.policy.checkpoint import load_checkpoint, model_fingerprint, version_stamp
 from preceptor.policy.engine import Engine, Output, Task
 from preceptor.policy.engine_check import check_engine
 from preceptor.policy.engine_text import text_of
-from preceptor.policy.render import prompt_ids, text_ids
+from preceptor.policy.likelihood import ModelReader, Read, first_tokens
+from preceptor.policy.render import chat_ids, prompt_ids, text_ids
 from preceptor.trace import Finish
 from preceptor.usage import Usage
 
@@ -51,7 +52,9 @@ class TransformersPolicy:
         self.eos_ids = _eos_ids(model, tokenizer)
         self.engine = Engine(model, self.eos_ids, slots)
         self._text = text_of(tokenizer)
+        self.reader = ModelReader(model)
         self._prompt = lru_cache(maxsize=4096)(lambda problem: tuple(prompt_ids(tokenizer, problem)))
+        self._chat = lru_cache(maxsize=4096)(_chat_of(tokenizer))
         self._watches: dict[tuple[str, ...], np.ndarray] = {}
         self._parameters = _dense_parameters(model)
         self._checked = False
@@ -114,14 +117,104 @@ class TransformersPolicy:
             share = (time.perf_counter() - began) / max(1, len(requests))
             return [replace(a, usage=replace(a.usage, seconds=share)) for a in answers if a is not None]
 
+    def likelihood(self, requests: Sequence[Request], texts: Sequence[str]) -> list[Likelihood]:
+        """Log-probability and entropy of each token of `texts[i]` behind the prefix of `requests[i]`.
+
+        Beginnings that rows share are computed once. Items fail with `"empty-prompt"`, `"too-long"` and
+        `"not-finite"`. The end of text is not part of a text, so its probability is not asked for.
+        """
+        if len(requests) != len(texts):
+            raise InputError(f"texts: got {len(texts)}, expected one for each of {len(requests)} requests")
+        prefixes = [self.prefix(request) for request in requests]
+        written = [tuple(text_ids(self.tokenizer, text)) for text in texts]
+        given = [
+            _Reading(before, ids, [[i] for i in ids]) for before, ids in zip(prefixes, written, strict=True)
+        ]
+        answers = []
+        for reading, text, (read, usage, error) in zip(given, texts, self._read(given), strict=True):
+            if read is None or error is not None:
+                answers.append(Likelihood(usage=usage, error=error))
+                continue
+            ends = self._ends(reading, text)
+            logprobs = tuple(read.logprobs[:, 0].tolist()) if reading.ids else ()
+            entropies = tuple(read.entropies.tolist())
+            answers.append(Likelihood(reading.ids, ends, logprobs, entropies, usage))
+        return answers
+
+    def choose(self, requests: Sequence[Request], options: Sequence[str]) -> list[Choice]:
+        """How likely each option's first token is to come next; see `likelihood.first_tokens` for the space
+        between prefix and option. InputError when two options begin with the same token."""
+        given = []
+        for request in requests:
+            prefix, firsts = first_tokens(
+                self.tokenizer, request.prefix if request.prefix_ids is None else "", options
+            )
+            if request.prefix_ids is None:
+                request = replace(request, prefix=prefix)
+            given.append(_Reading(self.prefix(request), (firsts[0],), [firsts]))
+        if not requests:
+            first_tokens(self.tokenizer, "", options)
+        answers = []
+        for read, usage, error in self._read(given):
+            if read is None or error is not None:
+                answers.append(Choice(None, usage=usage, error=error))
+                continue
+            logprobs = read.logprobs[0].double()
+            probs = tuple(logprobs.softmax(-1).tolist())
+            answers.append(Choice(probs, float(logprobs.exp().sum()), usage))
+        return answers
+
+    def _read(self, given: Sequence[_Reading]) -> list[tuple[Read | None, Usage, ItemError | None]]:
+        with self._lock:
+            began = time.perf_counter()
+            errors = [self._unreadable(x) for x in given]
+            live = [x for x, error in zip(given, errors) if error is None]
+            reads, cost = self.reader.read(
+                [(*x.before, *x.ids) for x in live],
+                [range(len(x.before) - 1, len(x.before) + len(x.ids) - 1) for x in live],
+                [x.asked for x in live],
+            )
+            share = (time.perf_counter() - began) / max(1, len(given))
+        found = iter(zip(reads, cost.computed, cost.reused, strict=True))
+        answers: list[tuple[Read | None, Usage, ItemError | None]] = []
+        for error in errors:
+            if error is not None:
+                answers.append((None, Usage(calls=1, seconds=share), error))
+                continue
+            read, scored, reused = next(found)
+            flops = 2.0 * self._parameters * scored
+            usage = Usage(scored=scored, reused=reused, calls=1, seconds=share, flops=flops)
+            answers.append((read, usage, _not_finite(read)))
+        return answers
+
+    def _unreadable(self, reading: _Reading) -> ItemError | None:
+        if not reading.before:
+            return ItemError("empty-prompt", "the tokenizer made no token of the prompt and the prefix")
+        size, context = len(reading.before) + len(reading.ids), self.engine.context
+        if context is not None and size > context:
+            return ItemError(
+                "too-long", f"prompt, prefix and text are {size} tokens, the model's context is {context}"
+            )
+        return None
+
+    def _ends(self, reading: _Reading, text: str) -> tuple[int, ...]:
+        """Where each token ends in the text. A tokenizer that writes the text differently (a normalizer) gives
+        ends that are only near; the last one is always the text's."""
+        decoded, ends = self._text.decode(reading.ids, reading.before)
+        if ends and decoded != text:
+            ends = [min(end, len(text)) for end in ends[:-1]] + [len(text)]
+        return tuple(ends)
+
     def prefix(self, request: Request) -> tuple[int, ...]:
-        """Ids of the prompt and the request's prefix. End-of-text ids at the end of `prefix_ids` are left
-        away: they are no part of the text that is to be continued."""
+        """Ids of the prompt, or of the request's chat, and of its prefix. ModelError for a chat that the
+        tokenizer has no template for. End-of-text ids at the end of `prefix_ids` are left away: they are no
+        part of the text that is to be continued."""
         given = request.prefix_ids
         written = text_ids(self.tokenizer, request.prefix) if given is None else list(given)
         while given is not None and written and written[-1] in self.eos_ids:
             written.pop()
-        return (*self._prompt(request.problem), *written)
+        before = self._chat(request.messages) if request.messages else self._prompt(request.problem)
+        return (*before, *written)
 
     def _task(self, request: Request) -> Task | ItemError:
         prefix, sampling, context = self.prefix(request), request.sampling, self.engine.context
@@ -182,6 +275,25 @@ class TransformersPolicy:
             tuple(output.logprobs),
             usage,
         )
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Ids to read behind a prefix, and which tokens are weighed at each of them."""
+
+    before: tuple[int, ...]
+    ids: tuple[int, ...]
+    asked: list[list[int]]
+
+
+def _not_finite(read: Read) -> ItemError | None:
+    # minus infinity is the log-probability of a token that cannot come; NaN is no probability at all
+    bad = read.logprobs.isnan().any() or read.entropies.isnan().any()
+    return ItemError("not-finite", "the model computed NaN at a token of the text") if bad else None
+
+
+def _chat_of(tokenizer: PreTrainedTokenizerBase) -> Callable[[tuple[Message, ...]], tuple[int, ...]]:
+    return lambda messages: tuple(chat_ids(tokenizer, messages))
 
 
 def _eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

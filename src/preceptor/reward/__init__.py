@@ -1,19 +1,25 @@
-"""Reward models: train them, open them, score traces with them.
+"""Reward models: train them, open them, score traces with them; and everything else that scores steps.
 
-A model is composed of small parts, each its own file:
+A discriminative model is composed of small parts, each its own file:
 
-    render.py    trace -> token ids and the position at which each step is read
-    readout.py   batches, the forward pass, the outputs at those positions
-    head.py      backbone + linear head; saving and opening directories
-    link.py      outputs -> one score per step, with the loss that fits
-    targets.py   judgement -> training targets; loss.py: the losses
-    format.py    the record in `config.json` that says how a model is read
+    layout.py    problem and steps -> pieces of token ids, as data; render.py: pieces -> rows and readouts
+    head.py      state at a readout -> outputs; link.py: outputs -> one score
+    format.py    layout + head + link + facts: how a family is read; formats/: the public families
+    model.py     backbone + head: build, open, save; scorer.py: `PRM`, one packed pass over all rows
 
-`examples.py`, `training.py`, `trainer.py`, `metrics.py` train one; `parity.py` proves that serving gives the
-trained scores; `scorer.py` is the scorer and `load.py` opens one by name.
+Other models: two_pass.py (PathFinder), implicit.py (two language models), generative/ (verdicts that are
+written), remote.py (behind a vLLM server).
 
-To add a link: one function and one row in `link.LINKS`. To add a way of rendering: a class with
-`__call__(trace) -> Rendered`. To add a family of public checkpoints: a `Format` that names its parts.
+Training: objective.py and objectives/ (what is trained), labels/ (targets), losses/, examples.py (rows),
+trainer.py, training.py (`train`), language.py (models that are language models), metrics.py, parity.py (serving
+gives the trained scores).
+
+Scorers without training: judges/ (language models that judge), likelihood/ (what a model makes of a given text),
+probes/ (small heads on frozen states). combine/: scorers made of scorers.
+
+`load.py` opens any of them by name; `words.py` those that need a policy alone. To add a family of checkpoints: a
+record in `formats/`. To add an objective: a file in `objectives/`. To add a way of rendering: a dataclass with
+`pieces`. Each has its map.
 """
 
 from __future__ import annotations

@@ -132,7 +132,8 @@ def examples(items: Sequence[Labelled], render: Renderer, dropped: Dropped) -> l
         if lost:
             dropped.add("step-too-long", lost)
         for row in rendered.rows:
-            targets = tuple((item.targets[t],) for t in row.steps)
+            # A readout of the whole trajectory is one more than there are steps; only some rules label it.
+            targets = tuple((item.targets[t] if t < len(item.targets) else None,) for t in row.steps)
             if any(y is not None for (y,) in targets):
                 out.append((Example(row, targets),))
             else:

@@ -49,6 +49,8 @@ class Format:
     """What of this record is from memory or was not found."""
     notes: tuple[str, ...] = ()
     """Traps of the public checkpoints."""
+    trajectory: float = 0.0
+    """For layouts that read the whole trajectory too: how much of its score is added to every step's."""
 
     def open(self, directory: str, **options: Any) -> PRM:
         """The scorer for a checkpoint of this family."""
@@ -67,7 +69,8 @@ class Format:
             "tag": repr(self.layout.tag) if self.layout.tag else "-",
             "readout": self.layout.read if isinstance(self.layout, Tagged) else "before-verdict",
             "head": type(self.head).__name__.lower() + (f" {' '.join(map(repr, words))}" if words else ""),
-            "link": f"{self.link.activation} {self.link.weights or 'mean'}",
+            "link": f"{self.link.activation} "
+            + ("spread" if self.link.spread else str(self.link.weights or "mean")),
             "steps": "whole solution" if self.whole else "each" if tagged else "each, a turn",
         }
 
@@ -82,6 +85,7 @@ class Format:
             "head": {"kind": _kind(HEADS, self.head), **asdict(self.head)},
             "link": asdict(self.link),
             "whole": self.whole,
+            "trajectory": self.trajectory,
             "max_length": self.max_length,
             "threshold": self.threshold,
         }
@@ -100,6 +104,7 @@ class Format:
                 link=Link(**_tuples(record["link"])),
                 question=Question(record["question"]),
                 whole=record["whole"],
+                trajectory=record.get("trajectory", 0.0),
                 max_length=record["max_length"],
                 name=record["name"],
                 threshold=record["threshold"],
@@ -115,19 +120,9 @@ class Format:
         return replace(self, max_length=min(self.max_length, limit))
 
 
-def own_format(
-    separator: str,
-    ids: tuple[int, ...],
-    *,
-    question: Question,
-    head: HeadSpec,
-    link: Link,
-    max_length: int,
-    whole: bool = False,
-) -> Format:
+def own_layout(separator: str) -> Tagged:
     """The layout of the models trained here: the policy's prompt, and a separator token after every step."""
-    layout = Tagged(separator, PolicyPrompt(), strip="right", ids=ids)
-    return Format(layout, head, link, question, whole, max_length, name="preceptor")
+    return Tagged(separator, PolicyPrompt(), strip="right")
 
 
 def context_length(config: Any) -> int:

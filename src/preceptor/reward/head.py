@@ -8,6 +8,7 @@ same outputs, and the rest of the vocabulary is never computed.
     Verbalizer(words)    rows of the LM's output       MeanLogit()      mean row of the LM's output
     Ensemble(members)    several small networks        TokenLogprob()   log-probability of the next token
     NextTokenValue()     the whole output table read as values of the next token
+    LogitsLinear(width)  one linear layer on all logits of the LM
 """
 
 from __future__ import annotations
@@ -109,6 +110,14 @@ class MeanLogit:
 
 
 @dataclass(frozen=True)
+class LogitsLinear:
+    """One linear layer on the logits of the whole vocabulary: V -> width (DreamPRM). The product of the two
+    tables is a linear layer on the hidden state, of rank `width`; what differs is how it starts and trains."""
+
+    width: int = 1
+
+
+@dataclass(frozen=True)
 class TokenLogprob:
     """log p(next token) under the language model, fp32: one output."""
 
@@ -119,10 +128,11 @@ class NextTokenValue:
     of the token that does come next (SAFFRON's multifurcation head)."""
 
 
-HeadSpec = Linear | Mlp | Ensemble | Verbalizer | MeanLogit | TokenLogprob | NextTokenValue
+HeadSpec = Linear | Mlp | Ensemble | Verbalizer | MeanLogit | LogitsLinear | TokenLogprob | NextTokenValue
 HEADS: dict[str, type[HeadSpec]] = {
     "ensemble": Ensemble,
     "linear": Linear,
+    "logits-linear": LogitsLinear,
     "mean-logit": MeanLogit,
     "mlp": Mlp,
     "next-token-value": NextTokenValue,
@@ -169,16 +179,36 @@ class TokenLogprobModule(nn.Module):
         return logp.gather(-1, next_ids.unsqueeze(-1))
 
 
+class LogitsLinearModule(nn.Module):
+    """(..., h) -> (..., width)."""
+
+    def __init__(self, output: nn.Linear, width: int):
+        super().__init__()
+        self.output = output
+        self.linear = nn.Linear(output.weight.shape[0], width)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return self.linear(self.output(states).float())
+
+
+UNSEEN = -1024.0
+"""Value of a token that no training prefix was followed by."""
+
+
 class NextTokenValueModule(nn.Module):
-    """`forward(states, next_ids)`: (..., h), (...) -> (..., 1); `all_values(states)`: (..., V)."""
+    """`forward(states, next_ids)`: (..., h), (...) -> (..., 1); `all_values(states)`: (..., V). Tokens that are
+    not `seen` have the value `UNSEEN`, whatever the state."""
+
+    seen: torch.Tensor
 
     def __init__(self, output: nn.Linear):
         super().__init__()
         self.output = output
         self.bias = nn.Parameter(torch.zeros(output.weight.shape[0]))
+        self.register_buffer("seen", torch.ones(output.weight.shape[0], dtype=torch.bool))
 
     def all_values(self, states: torch.Tensor) -> torch.Tensor:
-        return self.output(states).float() + self.bias
+        return (self.output(states).float() + self.bias).masked_fill(~self.seen, UNSEEN)
 
     def forward(self, states: torch.Tensor, next_ids: torch.Tensor) -> torch.Tensor:
         return self.all_values(states).gather(-1, next_ids.unsqueeze(-1))
@@ -211,7 +241,7 @@ def from_state(spec: Linear | Mlp | Ensemble, state: State, hidden: int, where: 
 
 
 def from_language_model(
-    spec: Verbalizer | MeanLogit | TokenLogprob | NextTokenValue,
+    spec: Verbalizer | MeanLogit | LogitsLinear | TokenLogprob | NextTokenValue,
     output: nn.Linear,
     tokenizer: PreTrainedTokenizerBase,
 ) -> nn.Module:
@@ -220,6 +250,8 @@ def from_language_model(
         return TokenLogprobModule(output)
     if isinstance(spec, NextTokenValue):
         return NextTokenValueModule(output)
+    if isinstance(spec, LogitsLinear):
+        return LogitsLinearModule(output, spec.width)
     weight, bias = output.weight.detach(), None if output.bias is None else output.bias.detach()
     if isinstance(spec, Verbalizer):
         rows = list(spec.rows(tokenizer))

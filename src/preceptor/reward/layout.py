@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from preceptor.errors import InputError
@@ -35,6 +35,8 @@ class Pieces:
     prompt: Ids
     heads: tuple[Ids, ...]
     tails: tuple[Ids, ...]
+    end: Ids = ()
+    """What a finished trace ends with, to be read at its last token: the whole trajectory's readout."""
 
 
 class Layout(Protocol):
@@ -71,9 +73,26 @@ class Encoder:
         """A text of its own, with the word separator that some tokenizers put first."""
         return tuple(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
 
+    def behind_special(self, text: str) -> Ids:
+        """As this tokenizer encodes `text` where a special token stands before it: some put their word
+        separator there again, others only at the very beginning."""
+        return self.fresh(text) if self._separates else self.text(text)
+
+    @cached_property
+    def _separates(self) -> bool:
+        special = self.tokenizer.bos_token or self.tokenizer.eos_token or ""
+        joined = self.tokenizer.encode(f"{special}a", add_special_tokens=False)
+        return not special or tuple(joined[1:]) == self.fresh("a")
+
     def without(self, ids: Ids, tag: Ids) -> Ids:
         """`ids` with every copy of a one-token tag left out."""
         return tuple(i for i in ids if i != tag[0]) if len(tag) == 1 else ids
+
+    @cached_property
+    def trims(self) -> bool:
+        """Whether the chat template strips blanks around what a user says."""
+        turn = [{"role": "user", "content": " a "}]
+        return " a " not in str(self.tokenizer.apply_chat_template(turn, tokenize=False))
 
     @property
     def bos(self) -> Ids:
@@ -103,6 +122,18 @@ def tag_ids(tokenizer: PreTrainedTokenizerBase, tag: str) -> Ids:
     return behind if len(behind) == 1 else tuple(text_ids(tokenizer, tag)) or behind
 
 
+SLOTS = re.compile(r"\{(problem|reference)\}")
+
+
+def fill(template: str, problem: Problem) -> str:
+    """The template with problem and gold answer in their slots; slots that these texts contain stay text.
+    InputError when a slot for the reference meets a problem without gold answer."""
+    if "{reference}" in template and problem.gold is None:
+        raise InputError(f"problem {problem.id}: got no gold answer, expected one for the slot {{reference}}")
+    texts = {"problem": problem.prompt, "reference": problem.gold or ""}
+    return SLOTS.sub(lambda slot: texts[slot[1]], template)
+
+
 @dataclass(frozen=True)
 class PolicyPrompt:
     """The prompt as this package's policies see it (`preceptor.policy.prompt_ids`)."""
@@ -113,21 +144,22 @@ class PolicyPrompt:
 
 @dataclass(frozen=True)
 class Plain:
-    """Text without chat template. `template` has the slot `{problem}`."""
+    """Text without chat template. `template` has the slot `{problem}`, and `{reference}` for the gold answer
+    where the model is shown it."""
 
     template: str = "{problem}"
     bos: bool = True
     """Put the tokenizer's bos token first, where it has one."""
 
     def ids(self, encoder: Encoder, problem: Problem) -> tuple[Ids, Ids]:
-        text = self.template.replace("{problem}", problem.prompt)
+        text = fill(self.template, problem)
         return (*(encoder.bos if self.bos else ()), *encoder.fresh(text)), ()
 
 
 @dataclass(frozen=True)
 class Chat:
     """Chat template: a system message (None: whatever the template does without), the problem as the
-    user's, and the steps as the assistant's."""
+    user's, and the steps as the assistant's. `user` has the slots of `Plain.template`."""
 
     system: str | None = None
     user: str = "{problem}"
@@ -137,7 +169,7 @@ class Chat:
     def ids(self, encoder: Encoder, problem: Problem) -> tuple[Ids, Ids]:
         """Ids before the steps, and those the template puts behind them."""
         system = () if self.system is None else (Message("system", self.system),)
-        asked = (*system, Message("user", self.user.replace("{problem}", problem.prompt)))
+        asked = (*system, Message("user", fill(self.user, problem)))
         if self.generation_prompt:
             return tuple(i for part in encoder.chat(asked, True) for i in part), ()
         # A placeholder stands for the answer: templates may not show an empty one.
@@ -165,17 +197,29 @@ class Tagged:
     """Text between prompt and first step."""
     between: str = ""
     """Text between a tag and the next step."""
+    gap: str = ""
+    """Text between a step and its tag."""
     number: str = ""
     """What is put before a step that does not number itself; `{i}` counts from 1."""
     strip: Literal["right", "both"] = "both"
     newlines: Literal["keep", "space"] = "keep"
     """"space": line breaks inside a step become spaces, for tags that are line breaks."""
-    fresh: bool = False
-    """Every step is encoded as a text of its own (matters for sentencepiece-like tokenizers)."""
+    fresh: Literal["no", "alone", "behind-special"] = "no"
+    """Encode every step as a text of its own, or as one behind a special token (matters for
+    sentencepiece-like tokenizers); "no": as text that goes on."""
     ids: tuple[int, ...] = ()
     """The tag's documented ids in the public tokenizer; what is used is looked up in the tokenizer at hand."""
+    single: bool = False
+    """The tag must be one token: a tokenizer that makes several of it is another model's."""
     close: bool = False
     """Read the last step behind what the chat template puts after an answer."""
+    end: str = ""
+    """A tag after the last step of a finished trace, where the whole trajectory is read."""
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether a problem without gold answer cannot be written."""
+        return "{reference}" in (getattr(self.prompt, "template", "") + getattr(self.prompt, "user", ""))
 
     def pieces(
         self,
@@ -187,16 +231,20 @@ class Tagged:
     ) -> Pieces:
         prompt, closing = self.prompt.ids(encoder, problem)
         tag = encoder.tag_ids(self.tag) if self.tag else ()
-        if self.tag and not tag:
-            raise InputError(f"tag: got {self.tag!r}, of which this tokenizer makes no token")
+        end = encoder.tag_ids(self.end) if self.end else ()
+        for text, ids in ((self.tag, tag), (self.end, end)):
+            if text and not ids:
+                raise InputError(f"tag: got {text!r}, of which this tokenizer makes no token")
         # Line breaks as tags are ordinary text elsewhere; other tags have no business in a problem or a step.
         drop = tag if self.tag.strip() or self.newlines == "space" else ()
-        prompt = encoder.without(prompt, tag if self.tag.strip() else ())
+        prompt = encoder.without(encoder.without(prompt, tag if self.tag.strip() else ()), end)
+        encode = {"no": encoder.text, "alone": encoder.fresh, "behind-special": encoder.behind_special}[
+            self.fresh
+        ]
         heads, tails = [], []
         for k, (step, seen) in enumerate(zip(steps, observations, strict=True)):
-            text = (self.first if k == 0 else self.between) + self._step(step, first + k)
-            ids = encoder.fresh(text) if self.fresh else encoder.text(text)
-            ids = encoder.without(ids, drop)
+            text = (self.first if k == 0 else self.between) + self.shown(step, first + k) + self.gap
+            ids = encoder.without(encoder.without(encode(text), drop), end)
             whole = (*ids, *tag)
             if self.close and k == len(steps) - 1:
                 whole = (*whole, *closing)
@@ -208,11 +256,12 @@ class Tagged:
             }
             at = max(cut[self.read], 0)
             heads.append(whole[:at])
-            after = encoder.without(encoder.text(seen), drop) if seen else ()
+            after = encoder.without(encoder.without(encoder.text(seen), drop), end) if seen else ()
             tails.append((*whole[at:], *after))
-        return Pieces(prompt, tuple(heads), tuple(tails))
+        return Pieces(prompt, tuple(heads), tuple(tails), end)
 
-    def _step(self, step: str, index: int) -> str:
+    def shown(self, step: str, index: int) -> str:
+        """The step's text as it is written before its tag; `index` counts from 0."""
         text = step.strip() if self.strip == "both" else step.rstrip()
         if self.newlines == "space":
             text = re.sub(r"\s*[\r\n]+\s*", " ", text)
@@ -247,6 +296,7 @@ class Turns:
         if not slot or "{problem}" not in lead:
             raise InputError(f"first turn: got {self.first!r}, expected {{problem}} and then {{step}}")
         question = lead.replace("{problem}", problem.prompt)
+        question = question.lstrip() if encoder.trims else question
         frame = self._frame(encoder, system)
         # The blank before the first step belongs to it, as tokenizers join a word with the blank before it.
         question, blank = (question[:-1], " ") if question.endswith(" ") else (question, "")
@@ -254,7 +304,10 @@ class Turns:
         heads, tails = [], []
         for k, (step, seen) in enumerate(zip(steps, observations, strict=True)):
             text = step.strip() + (f"\n{seen.strip()}" if seen else "")
-            shown = blank + text + trail if k == 0 else self.later.replace("{step}", text)
+            first_text = blank + text + trail
+            # A template that trims takes the blank before an empty step away.
+            first_text = first_text.rstrip() if encoder.trims else first_text
+            shown = first_text if k == 0 else self.later.replace("{step}", text)
             heads.append((*(() if k == 0 else frame.user), *encoder.text(shown), *frame.assistant))
             tails.append(frame.verdict)
         return Pieces(prompt, tuple(heads), tuple(tails))

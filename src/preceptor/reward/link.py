@@ -22,6 +22,9 @@ class Link:
     weights: tuple[float, ...] | None = None
     columns: tuple[int, ...] | None = None
     """Which outputs take part, before the activation; None: all."""
+    spread: bool = False
+    """The standard deviation over the columns (of the population) instead of their weighted sum: by how much
+    the members of an ensemble differ."""
 
     def __post_init__(self) -> None:
         if self.activation not in ("softmax", "sigmoid", "identity"):
@@ -36,6 +39,8 @@ class Link:
             values = values.softmax(-1)
         elif self.activation == "sigmoid":
             values = values.sigmoid()
+        if self.spread:
+            return values.std(-1, unbiased=False)
         if self.weights is None:
             return values.mean(-1)
         if len(self.weights) != values.shape[-1]:

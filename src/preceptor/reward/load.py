@@ -1,4 +1,4 @@
-"""Open whatever a user names as a scorer: a directory, a hub id, or the oracle of a world."""
+"""Open whatever a user names as a scorer: a directory, a hub id, a server, or the oracle of a world."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from preceptor.errors import InputError, ModelError
 from preceptor.judgement import Question, Scorer
+from preceptor.reward.words import OVER_POLICY, over_policy
 
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 
@@ -23,12 +24,15 @@ def load_scorer(
 ) -> Scorer:
     """A scorer from its name.
 
-    `spec`: the directory or hub id of a reward model, `"world:NAME"` for the oracle, or `"step-confidence"`
-    for the policy's own confidence. `format`: name of a public family (`preceptor formats` lists them) for a
-    checkpoint that neither says itself how it is read nor has an architecture that only one family has.
-    `separator` describes a plain token-classification checkpoint (two labels, 1 = good; or one), such as
-    TRL's PRMTrainer saved; `question` is what such a checkpoint, or the world's oracle, answers. `options`
-    go to the family's scorer: `device`, `dtype`, `batch_tokens`, and what the family needs besides.
+    `spec`: the directory or hub id of a reward model, `"vllm:URL#MODEL"` for one behind a server (`remote.py`;
+    its `format` is "qwen" unless named), `"world:NAME"` for the oracle, `"step-confidence"` for the policy's
+    own confidence, or `"KIND:POLICY"` for a judge and what else needs a policy alone (`words.py`).
+
+    `format`: name of a public family (`preceptor formats` lists them) for a checkpoint that neither says itself
+    how it is read nor has an architecture that only one family has. `separator` describes a plain
+    token-classification checkpoint (two labels, 1 = good; or one), such as TRL's PRMTrainer saved; `question` is
+    what such a checkpoint, or the world's oracle, answers. `options` go to the scorer: `device`, `dtype`,
+    `batch_tokens`, and what its family needs besides.
     """
     if str(spec).startswith("world:"):
         return _oracle(str(spec).removeprefix("world:"), Question(question))
@@ -36,12 +40,17 @@ def load_scorer(
         from preceptor.annotate import StepConfidence
 
         return StepConfidence()
+    if str(spec).startswith("vllm:"):
+        return _server(str(spec), format or "qwen", options)
+    asked = over_policy(str(spec), options)
+    if asked is not None:
+        return asked
     from preceptor.reward.formats import FORMATS, for_architecture, for_hub_id
     from preceptor.reward.scorer import PRM
 
     if format is not None and format not in FORMATS:
         raise InputError(f"format: got {format!r}, expected one of {sorted(FORMATS)}")
-    directory = _directory(spec)
+    directory = _directory(spec, HUB_FILES + (["*.pt"] if options.get("allow_pickle") else []))
     config = _settings(directory)
     if "preceptor" in config:
         if separator is not None or format is not None:
@@ -49,6 +58,10 @@ def load_scorer(
                 f"{directory} says itself how it is read. Leave `separator` and `format` out; got "
                 f"{separator or format!r}."
             )
+        if dict(config["preceptor"] or {}).get("kind") in ("generative", "implicit"):
+            from preceptor.reward.language import open_language
+
+            return open_language(directory, **options)
         return PRM.load(directory, **options)
     kinds = config.get("architectures") or ["unknown"]
     found = FORMATS[format] if format else for_hub_id(str(spec)) or for_architecture(kinds[0])
@@ -66,19 +79,40 @@ def _oracle(world: str, question: Question) -> Scorer:
     return WorldOracle(question)
 
 
-def _directory(spec: str | Path) -> Path:
+def _server(spec: str, format: str, options: dict[str, Any]) -> Scorer:
+    from preceptor.reward.format import Format
+    from preceptor.reward.formats import FORMATS
+    from preceptor.reward.model import load_tokenizer
+    from preceptor.reward.remote import PoolingScorer
+
+    url, _, model = spec.removeprefix("vllm:").partition("#")
+    if not re.match(r"https?://", url) or not model:
+        raise InputError(
+            f"scorer: got {spec!r}, expected vllm:URL#MODEL, e.g. vllm:http://localhost:8000#qwen-prm"
+        )
+    fmt = FORMATS.get(format)
+    if not isinstance(fmt, Format):
+        usable = sorted(name for name, record in FORMATS.items() if isinstance(record, Format))
+        raise InputError(f"format: got {format!r} for a server, expected one of {usable}")
+    tokenizer = options.pop("tokenizer", None)
+    if isinstance(tokenizer, str | Path):
+        tokenizer = load_tokenizer(tokenizer)
+    return PoolingScorer(url, model, fmt, tokenizer=tokenizer, **options)
+
+
+def _directory(spec: str | Path, files: list[str]) -> Path:
     """The directory itself, or the local copy of a hub id."""
     if any((Path(spec) / name).is_file() for name in ("config.json", "adapter_config.json")):
         return Path(spec)
     if Path(spec).exists() or not re.fullmatch(r"\w[\w.-]*/[\w.-]+", str(spec)):
         raise InputError(
-            f"scorer: got {str(spec)!r}, expected world:NAME, a model directory with a config.json, or a hub "
-            "id OWNER/NAME"
+            f"scorer: got {str(spec)!r}, expected world:NAME, a model directory with a config.json, a hub id "
+            f"OWNER/NAME, vllm:URL#MODEL, or KIND:POLICY with a kind of {sorted(OVER_POLICY)}"
         )
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(str(spec), allow_patterns=HUB_FILES))
+        return Path(snapshot_download(str(spec), allow_patterns=files))
     except (OSError, ValueError) as e:
         raise ModelError(f"{spec}: the model cannot be fetched from the hub ({e})") from e
 

@@ -13,6 +13,9 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,9 +26,9 @@ from preceptor.errors import InputError, MissingExtra, ModelError
 from preceptor.judgement import Question
 from preceptor.policy.checkpoint import TOKENIZER_FILES, load_checkpoint
 from preceptor.reward import head as heads
-from preceptor.reward.format import KEY, Format, context_length, own_format
+from preceptor.reward.format import KEY, Format, context_length, own_layout
 from preceptor.reward.head import Ensemble, HeadSpec, Linear, Mlp, hidden_size
-from preceptor.reward.layout import tag_ids
+from preceptor.reward.layout import Tagged, tag_ids
 from preceptor.reward.link import LINKS, Link
 from preceptor.reward.quiet import quiet
 
@@ -64,12 +67,16 @@ class StepModel(nn.Module):
         input_ids: torch.Tensor,
         positions: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
+        next_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """input_ids (B, L), positions (B, T) -> (B, T, C)."""
-        states = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        """input_ids, position_ids (B, L), positions, next_ids (B, T) -> (B, T, C). `next_ids` None: the tokens
+        behind the readouts, for heads that want them."""
+        places = {} if position_ids is None else {"position_ids": position_ids}
+        states = self.body(input_ids=input_ids, attention_mask=attention_mask, **places).last_hidden_state
         at = positions.unsqueeze(-1).expand(-1, -1, states.shape[-1])
-        following = None
-        if self.reads_next_token:
+        following = next_ids if self.reads_next_token else None
+        if self.reads_next_token and next_ids is None:
             following = input_ids.gather(1, (positions + 1).clamp(max=input_ids.shape[1] - 1))
         return self.outputs(states.gather(1, at), following)
 
@@ -84,9 +91,9 @@ class StepModel(nn.Module):
         table = {id(p) for p in self.body.get_input_embeddings().parameters()}
         return sum(p.numel() for p in self.parameters() if id(p) not in table)
 
-    def add_lora(self, rank: int, tokenizer: PreTrainedTokenizerBase, separator: str) -> None:
+    def add_lora(self, rank: int, tokenizer: PreTrainedTokenizerBase, *tags: str) -> None:
         """Train low-rank adapters instead of the body's weights (alpha = 2 rank, all linear layers), and the
-        separator's embedding, which is new."""
+        tags' embeddings, which are new."""
         try:
             from peft import LoraConfig, get_peft_model
         except ImportError as e:
@@ -96,7 +103,9 @@ class StepModel(nn.Module):
             r=rank,
             lora_alpha=2 * rank,
             target_modules="all-linear",
-            trainable_token_indices={table: list(tag_ids(tokenizer, separator))},
+            trainable_token_indices={table: [i for tag in tags for i in tag_ids(tokenizer, tag)]}
+            if tags
+            else None,
         )
         self.body = get_peft_model(self.body, settings)  # type: ignore[assignment]
 
@@ -113,7 +122,8 @@ class StepModel(nn.Module):
             names = self.spec.keys()
             state |= {names[k]: v for k, v in self.head.state_dict().items()}
         else:
-            state |= {f"head.{k}": v for k, v in self.head.state_dict().items()}
+            # A table that is tied to the embeddings is kept twice: what opens the body need not know of it.
+            state |= {f"head.{k}": v.clone() for k, v in self.head.state_dict().items()}
         save_torch_state_dict({k: v.detach().cpu().contiguous() for k, v in state.items()}, directory)
         body.config.save_pretrained(directory)
 
@@ -127,13 +137,16 @@ def build(
     separator: str = SEPARATOR,
     max_length: int | None = None,
     whole: bool = False,
+    layout: Tagged | None = None,
+    trajectory: float = 0.0,
 ) -> tuple[StepModel, PreTrainedTokenizerBase, Format]:
     """A new head on an fp32 copy of the backbone's body.
 
     `backbone`: a model directory, or an object with `model` and `tokenizer` (left unchanged). `head` None:
     linear, of the width the link wants. A separator that is not one token of the tokenizer is added to it,
     and the embeddings are resized. The default is a special token: unlike a line break, it cannot be written
-    by a policy.
+    by a policy. `layout` None: the policy's prompt and a separator after every step; in another one, whatever
+    tag it has stands for the separator, and its `end` is made one token too. `trajectory`: see `Format`.
     """
     if isinstance(link, str):
         if link not in LINKS:
@@ -142,16 +155,18 @@ def build(
     if head is None:
         head = Linear(len(link.weights) if link.weights else 1)
     model, tokenizer = _language_model(backbone, head)
-    if len(tag_ids(tokenizer, separator)) != 1:
-        tokenizer.add_special_tokens(
-            {"extra_special_tokens": [separator]}, replace_extra_special_tokens=False
-        )
+    layout = layout or own_layout(separator)
+    layout = replace(layout, tag=separator if layout.tag else "")
+    tags = [tag for tag in (layout.tag, layout.end) if tag]
+    new = [tag for tag in tags if len(tag_ids(tokenizer, tag)) != 1]
+    if new:
+        tokenizer.add_special_tokens({"extra_special_tokens": new}, replace_extra_special_tokens=False)
     if len(tokenizer) > model.config.get_text_config().vocab_size:
         with quiet():
             model.resize_token_embeddings(len(tokenizer))
-    ids = tag_ids(tokenizer, separator)
-    if len(ids) != 1:
-        raise InputError(f"separator: got {separator!r}, which this tokenizer cannot hold as one token")
+    for tag in tags:
+        if len(tag_ids(tokenizer, tag)) != 1:
+            raise InputError(f"separator: got {tag!r}, which this tokenizer cannot hold as one token")
     body: Any = model.base_model
     body.config.use_cache = False
     if isinstance(head, OWN_HEADS):
@@ -161,14 +176,15 @@ def build(
     else:
         module = heads.from_language_model(head, _output_layer(model, str(backbone)), tokenizer)
     limit = context_length(body.config)
-    fmt = own_format(
-        separator,
-        ids,
-        question=question,
-        head=head,
-        link=link,
-        max_length=min(max_length or limit, limit),
-        whole=whole,
+    fmt = Format(
+        replace(layout, ids=tag_ids(tokenizer, layout.tag) if layout.tag else ()),
+        head,
+        link,
+        question,
+        whole,
+        min(max_length or limit, limit),
+        name="preceptor",
+        trajectory=trajectory,
     )
     _describe(body.config, fmt)
     return StepModel(body, module, head), tokenizer, fmt
@@ -180,15 +196,19 @@ def load(
     *,
     dtype: str | torch.dtype = "auto",
     device: str | torch.device | None = None,
+    allow_pickle: bool = False,
 ) -> tuple[StepModel, PreTrainedTokenizerBase]:
     """A saved reward model in evaluation mode; ModelError when the files do not fit the format."""
     directory = Path(directory)
     if isinstance(fmt.head, OWN_HEADS):
         tokenizer = load_tokenizer(directory)
         body = _body(directory, dtype)
-        state = read_tensors(directory, fmt.head.keys().values())
+        if isinstance(fmt.head, Linear) and fmt.head.file:
+            state = read_head_file(directory, fmt.head.file, allow_pickle)
+        else:
+            state = read_tensors(directory, fmt.head.keys().values())
         module = heads.from_state(fmt.head, state, hidden_size(body.config), str(directory))
-    elif getattr(read_config(directory), KEY, None) is not None:
+    elif not is_adapter(directory) and getattr(read_config(directory), KEY, None) is not None:
         tokenizer = load_tokenizer(directory)
         body = _body(directory, dtype)
         module = _own_table(directory, body, fmt.head, tokenizer)
@@ -205,10 +225,10 @@ def load_language_model(
     directory: Path, dtype: str | torch.dtype
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal language model, or a PEFT adapter merged into the one it was trained on."""
-    if not (directory / "adapter_config.json").is_file():
+    if not is_adapter(directory):
         return load_checkpoint(directory, dtype, "cpu")
     try:
-        from peft import PeftModel
+        from peft import PeftModel, get_peft_model_state_dict
     except ImportError as e:
         raise MissingExtra("a checkpoint that is a PEFT adapter", "rl") from e
     settings = json.loads((directory / "adapter_config.json").read_text(encoding="utf-8"))
@@ -218,9 +238,27 @@ def load_language_model(
     model, tokenizer = load_checkpoint(base, dtype, "cpu")
     if any((directory / name).is_file() for name in TOKENIZER_FILES):
         tokenizer = load_tokenizer(directory)
-    with quiet():
-        merged = PeftModel.from_pretrained(model, str(directory), use_safetensors=True).merge_and_unload()
-    return merged, tokenizer
+    try:
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            adapted = PeftModel.from_pretrained(model, str(directory), use_safetensors=True)
+    except (OSError, ValueError, RuntimeError, TypeError) as e:
+        raise ModelError(
+            f"{directory}: the adapter does not fit {base} ({type(e).__name__}: {e}). Expected adapter_config.json "
+            "and adapter_model.safetensors, as `save_pretrained` of PEFT writes them."
+        ) from e
+    # PEFT starts what it does not find at values that change nothing: the base model's scores, in silence.
+    wanted = set(get_peft_model_state_dict(adapted))
+    missing = sorted(wanted - set(read_tensors(directory, wanted)))
+    if missing or not wanted:
+        raise ModelError(
+            f"{directory}: {len(missing)} weights of the adapter are missing, first {missing[:3]}"
+        )
+    return adapted.merge_and_unload(), tokenizer
+
+
+def is_adapter(directory: Path) -> bool:
+    return (directory / "adapter_config.json").is_file()
 
 
 def load_tokenizer(directory: str | Path) -> PreTrainedTokenizerBase:
@@ -249,6 +287,28 @@ def read_tensors(directory: Path, names: Any) -> dict[str, torch.Tensor]:
     except (OSError, SafetensorError) as e:
         raise ModelError(f"{directory}: the weights cannot be read ({e})") from e
     return found
+
+
+def read_head_file(directory: Path, name: str, allow_pickle: bool) -> dict[str, torch.Tensor]:
+    """The tensors of `NAME.safetensors`; those of the pickled `NAME.pt` only when asked for, and then nothing
+    but tensors (`weights_only`)."""
+    safe, pickled = directory / f"{name}.safetensors", directory / f"{name}.pt"
+    if safe.is_file():
+        from safetensors.torch import load_file
+
+        return load_file(safe)
+    if not pickled.is_file():
+        raise ModelError(f"{directory}: got no {name}.safetensors, which holds the head's weights")
+    if not allow_pickle:
+        raise ModelError(
+            f"{directory}: got {name}.pt, a pickled file. Save its tensors as {name}.safetensors, or pass "
+            "allow_pickle=True to have its tensors read."
+        )
+    try:
+        found = torch.load(pickled, map_location="cpu", weights_only=True)
+        return {k: v for k, v in found.items() if isinstance(v, torch.Tensor)}
+    except (OSError, RuntimeError, EOFError, AttributeError, pickle.UnpicklingError) as e:
+        raise ModelError(f"{pickled}: got something else than named tensors ({type(e).__name__})") from e
 
 
 def read_config(directory: Path) -> PretrainedConfig:
@@ -323,6 +383,9 @@ def _own_table(
         module: nn.Module = heads.TokenLogprobModule(table)
     elif isinstance(spec, heads.NextTokenValue):
         module = heads.NextTokenValueModule(table)
+        state.setdefault("seen", module.seen)
+    elif isinstance(spec, heads.LogitsLinear):
+        module = heads.LogitsLinearModule(table, spec.width)
     else:
         module = table
     module.load_state_dict(state)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from preceptor.errors import CheckFailed
 from preceptor.judgement import Judgement
-from preceptor.reward.render import Renderer, Row
+from preceptor.reward.render import Renderer, Row, with_trajectory
 from preceptor.trace import Trace
 
 TOLERANCE = 1e-4
@@ -24,18 +24,22 @@ def max_difference(
     render: Renderer,
     score_rows: Callable[[Sequence[Row]], list[list[float]]],
     served: Sequence[Judgement],
+    trajectory: float = 0.0,
 ) -> float:
     """Largest absolute difference of a step's score between the two paths.
 
-    `render` and `score_rows` are the training side's, `served` are the other's judgements.
+    `render` and `score_rows` are the training side's, `served` are the other's judgements; `trajectory`:
+    what the format adds of the whole trajectory's score.
     Infinite when only one side has a score.
     """
     rows = [(i, row) for i, trace in enumerate(traces) for row in render(trace).rows]
     trained: list[dict[int, float]] = [{} for _ in traces]
     for (i, row), values in zip(rows, score_rows([row for _, row in rows]), strict=True):
-        trained[i].update((t, v) for t, v in zip(row.steps, values, strict=True) if math.isfinite(v))
+        trained[i].update(zip(row.steps, values, strict=True))
     worst = 0.0
-    for ours, judgement in zip(trained, served, strict=True):
+    for trace, read, judgement in zip(traces, trained, served, strict=True):
+        found = with_trajectory(read, len(trace.steps), trajectory)
+        ours = {t: v for t, v in found.items() if math.isfinite(v)}
         theirs = {t: s for t, s in enumerate(judgement.scores or ()) if s is not None}
         if ours.keys() != theirs.keys():
             return math.inf

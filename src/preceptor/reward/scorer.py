@@ -63,11 +63,13 @@ class PRM:
         batch_tokens: int = 8192,
         cache_tokens: int = 0,
         fmt: Format | None = None,
+        allow_pickle: bool = False,
     ) -> PRM:
         """Open a directory; `dtype` "auto" keeps the checkpoint's.
 
         `fmt`: how it is read, for a checkpoint that does not carry a record of its own; `batch_tokens`: tokens
-        of one forward pass; `cache_tokens`: tokens whose keys and values are kept for the next call.
+        of one forward pass; `cache_tokens`: tokens whose keys and values are kept for the next call;
+        `allow_pickle`: read a head that is only there as a pickled file, tensors and nothing else.
         """
         from preceptor.policy.checkpoint import model_fingerprint
         from preceptor.reward import model as models
@@ -83,8 +85,13 @@ class PRM:
                     "format: load_scorer(directory, format=...); `preceptor formats` lists them."
                 )
             fmt = Format.from_record(record)
-        model, tokenizer = models.load(directory, fmt, dtype=dtype, device=device)
+        model, tokenizer = models.load(directory, fmt, dtype=dtype, device=device, allow_pickle=allow_pickle)
         layout = fmt.layout
+        if isinstance(layout, Tagged) and layout.single and len(tag_ids(tokenizer, layout.tag)) != 1:
+            raise ModelError(
+                f"{directory}: its tokenizer makes the tokens {tag_ids(tokenizer, layout.tag)} of the tag "
+                f"{layout.tag!r}, expected one. Use the tokenizer that the model was trained with."
+            )
         own_record = getattr(model.config, KEY, None) is not None
         if own_record and isinstance(layout, Tagged) and tag_ids(tokenizer, layout.tag) != layout.ids:
             raise ModelError(
@@ -104,13 +111,21 @@ class PRM:
     def question(self) -> Question:
         return self.format.question
 
+    @property
+    def causal(self) -> bool:
+        """Whether a step's score may depend on what stands before it only."""
+        return self.forward.causal
+
     def __repr__(self) -> str:
         size = self.model.dense_parameters() / 1e6
         return f"<PRM {self.question.value}, {size:.1f}M parameters, format {self.format.name or 'unnamed'}>"
 
     def score(self, traces: Sequence[Trace]) -> list[Judgement]:
         """One judgement per trace. A step whose score is not a number, or that does not fit the context,
-        is None and the judgement's `error` names it; a trace without steps has `scores == ()`."""
+        is None and the judgement's `error` names it; a trace without steps has `scores == ()`.
+
+        Where the layout reads the trajectory too, its score stands in the last step's `rationale`; a trace
+        that has none although scores want it (it is not finished) has the flag `no-trajectory`."""
         with self._lock:  # a tokenizer must not be used by two threads at a time
             return self._score(traces)
 
@@ -118,7 +133,7 @@ class PRM:
         begin = time.perf_counter()
         rendered = [self.render(trace) for trace in traces]
         rows = [row for r in rendered for row in r.rows]
-        scores, cost = self._read(rows)
+        scores, cost = self.read_rows(rows)
         share = (time.perf_counter() - begin) / max(len(traces), 1)
         out, at = [], 0
         for trace, r in zip(traces, rendered, strict=True):
@@ -137,16 +152,21 @@ class PRM:
 
     def score_rows(self, rows: Sequence[Row]) -> list[list[float]]:
         """Scores at the readouts of each row, NaN included; the order of the rows does not matter."""
-        return self._read(rows)[0]
+        return self.read_rows(rows)[0]
 
-    def _read(self, rows: Sequence[Row]) -> tuple[list[list[float]], Cost]:
+    def read_rows(self, rows: Sequence[Row]) -> tuple[list[list[float]], Cost]:
+        """`score_rows`, and the tokens each row cost."""
         import torch
 
         states, cost = self.forward.hidden([r.token_ids for r in rows], [r.positions for r in rows])
         if not states:
             return [], cost
         with torch.inference_mode():
-            values = self.format.link.score(self.model.outputs(torch.cat(states))).tolist()
+            given = torch.cat(states)
+            following = [i for r in rows for i in r.next_ids] if self.model.reads_next_token else []
+            asked = torch.tensor(following, device=given.device).clamp(min=0) if following else None
+            values = self.format.link.score(self.model.outputs(given, asked)).tolist()
+            values = [v if i >= 0 else math.nan for v, i in zip(values, following)] if following else values
         ends = [0, *accumulate(len(r.positions) for r in rows)]
         scores = [values[a:b] for a, b in pairwise(ends)]
         if len(rows) > 1 and not all(map(math.isfinite, values)):
@@ -154,30 +174,39 @@ class PRM:
             self.forward.clear()
             for i, row in enumerate(rows):
                 if not all(map(math.isfinite, scores[i])):
-                    scores[i] = self._read([row])[0][0]
+                    scores[i] = self.read_rows([row])[0][0]
         return scores, cost
 
     def _judgement(
         self, trace: Trace, rendered: Rendered, scores: Sequence[Sequence[float]], usage: Usage
     ) -> Judgement:
-        values: list[float | None] = [None] * len(trace.steps)
-        broken: list[int] = []
-        for row, found in zip(rendered.rows, scores, strict=True):
-            for t, value in zip(row.steps, found, strict=True):
-                if math.isfinite(value):
-                    values[t] = value
-                else:
-                    broken.append(t)
+        from preceptor.reward.render import with_trajectory
+
+        steps, alpha = len(trace.steps), self.format.trajectory
+        read = {
+            t: value
+            for row, of_row in zip(rendered.rows, scores, strict=True)
+            for t, value in zip(row.steps, of_row, strict=True)
+        }
+        found = with_trajectory(read, steps, alpha)
+        values = [found[t] if math.isfinite(found.get(t, math.nan)) else None for t in range(steps)]
+        broken = [t for t, value in read.items() if not math.isfinite(found.get(t, value))]
         error = rendered.error
         if broken:
             error = ItemError("nan-score", f"the model's score of steps {broken[:5]} is not a number")
         nothing = bool(values) and all(v is None for v in values)
+        whole, flags, why = read.get(steps), rendered.flags, None
+        if whole is not None and math.isfinite(whole) and not nothing:
+            why = (*[None] * (steps - 1), f"trajectory {whole:.6g}")
+        elif alpha and values and whole is None:
+            flags = (*flags, "no-trajectory")
         return Judgement(
             trace=trace.id,
             question=self.question,
             source=self.source,
             scores=None if nothing else tuple(values),
-            flags=rendered.flags,
+            rationale=why,
+            flags=flags,
             usage=Ledger(scorer=usage),
             error=error,
         )

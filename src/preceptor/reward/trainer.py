@@ -56,6 +56,10 @@ class StepTrainer(Trainer):
             loss = loss + self.objective.penalty(self.accelerator.unwrap_model(model), self.initial)
         return (loss, {"logits": outputs}) if return_outputs else loss
 
+    def report(self) -> dict[str, Any]:
+        """What a loop of its own adds to `training.json`."""
+        return {}
+
     def score_rows(self, rows: Sequence[Row], link: Link) -> list[list[float]]:
         """Scores of the model as trained, through the same collator, batches and forward pass."""
         out: list[list[float]] = [[] for _ in rows]

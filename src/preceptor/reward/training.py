@@ -23,6 +23,7 @@ from preceptor.reward.metrics import step_metrics
 from preceptor.reward.model import SEPARATOR
 from preceptor.reward.objective import Objective
 from preceptor.reward.objectives import OBJECTIVES
+from preceptor.reward.objectives.language import LANGUAGE_OBJECTIVES, LanguageObjective
 from preceptor.reward.render import Renderer
 from preceptor.reward.scorer import PRM
 from preceptor.reward.targets import TargetConfig
@@ -70,22 +71,32 @@ def train(
     *,
     backbone: Any,
     out: str | Path,
-    objective: str | Objective = "soft-ce",
+    objective: str | Objective | LanguageObjective = "soft-ce",
     progress: Progress = silent,
     **settings: Any,
-) -> PRM:
-    """Train on `labels` and return the reward model as loaded from `out`.
+) -> Any:
+    """Train on `labels` and return the reward model as loaded from `out`: a `PRM`, or for an objective of
+    `objectives.language` the scorer that reads the trained language model (`language.py`).
 
     `backbone`: a model directory, or an object with `model` and `tokenizer`; `objective`: a name of
     `preceptor.reward.objectives.OBJECTIVES` or one of your own; `settings`: fields of `TrainConfig`. Raises
     InputError when no label is usable or the labels answer several questions, ModelError when the backbone
     does not fit, CheckFailed when serving and training disagree.
     """
+    if isinstance(objective, LanguageObjective) or objective in LANGUAGE_OBJECTIVES:
+        from preceptor.reward.language import train_language
+
+        return train_language(
+            labels, backbone=backbone, out=out, objective=objective, progress=progress, **settings
+        )
     config, aim = TrainConfig(**settings), find_objective(objective)
     begin = time.perf_counter()
     out, dropped = Path(out), Dropped()
     question = aim.question or the_question(labels)
-    items = labelled(labels, TargetConfig(aim.labels, config.threshold, config.after_error), dropped)
+    if aim.bind is not None:
+        aim = aim.bind(backbone)
+    threshold = config.threshold if aim.threshold is None else aim.threshold
+    items = labelled(labels, TargetConfig(aim.labels, threshold, config.after_error), dropped)
     trained_on, kept_back = split(items, config.held_out, config.seed)
     _seed(config.seed)
     model, tokenizer, fmt = models.build(
@@ -96,6 +107,8 @@ def train(
         separator=config.separator,
         max_length=config.max_length,
         whole=aim.whole,
+        layout=aim.layout,
+        trajectory=aim.trajectory,
     )
     render = Renderer(tokenizer, fmt.layout, fmt.max_length, whole=fmt.whole)
     groups = aim.rows(trained_on, render, dropped)
@@ -104,14 +117,17 @@ def train(
             f"labels: got no usable row of {len(labels.judgements)} judgements ({dict(dropped.reasons)}), "
             "expected steps with a score. Label traces first."
         )
-    trainer, curve = _fit(model, tokenizer, groups, aim, config, out, progress)
+    if aim.prepare is not None:
+        aim.prepare(model, groups)
+    tags = tuple(tag for tag in (fmt.layout.tag, getattr(fmt.layout, "end", "")) if tag)
+    trainer, curve = _fit(model, tokenizer, groups, aim, config, out, progress, tags)
     _save(trainer, tokenizer, out)
     prm = PRM.load(out, device=str(model.device))
     checked = kept_back or trained_on
     traces = [item.trace for item in checked]
     served = prm.score(traces)
     difference = parity.max_difference(
-        traces, render, lambda rows: trainer.score_rows(rows, fmt.link), served
+        traces, render, lambda rows: trainer.score_rows(rows, fmt.link), served, fmt.trajectory
     )
     figures = step_metrics([j.scores for j in served], [item.targets for item in checked])
     report = {
@@ -122,6 +138,8 @@ def train(
         "problems": {"train": _problems(trained_on), "held_out": _problems(kept_back)},
         "held_out_problems": sorted({item.trace.problem.id for item in kept_back}),
         "dropped": dict(sorted(dropped.reasons.items())),
+        **(aim.describe(items) if aim.describe is not None else {}),
+        **trainer.report(),
         "loss": curve,
         "held_out": figures if kept_back else None,
         "parity": {"traces": len(checked), "max_difference": difference, "tolerance": parity.TOLERANCE},
@@ -139,7 +157,8 @@ def find_objective(objective: str | Objective) -> Objective:
     if isinstance(objective, Objective):
         return objective
     if objective not in OBJECTIVES:
-        raise InputError(f"objective: got {objective!r}, expected one of {sorted(OBJECTIVES)}")
+        names = sorted([*OBJECTIVES, *LANGUAGE_OBJECTIVES])
+        raise InputError(f"objective: got {objective!r}, expected one of {names}")
     return OBJECTIVES[objective]
 
 
@@ -151,15 +170,18 @@ def _fit(
     config: TrainConfig,
     out: Path,
     progress: Progress,
+    tags: tuple[str, ...],
 ) -> tuple[Any, list[list[float]]]:
     from preceptor.reward.trainer import LossCurve, StepTrainer, training_arguments
 
     if not config.train_body:
         model.body.requires_grad_(False)
     elif config.lora:
-        model.add_lora(config.lora, tokenizer, config.separator)
+        model.add_lora(config.lora, tokenizer, *tags)
     curve = LossCurve(progress)
-    trainer = StepTrainer(model, groups, objective, training_arguments(config, out), config)
+    trainer = (objective.trainer or StepTrainer)(
+        model, groups, objective, training_arguments(config, out), config
+    )
     trainer.add_callback(curve)
     trainer.train()
     return trainer, curve.points

@@ -43,6 +43,12 @@ def test_a_mixture_depends_on_the_seed_and_on_nothing_else():
     assert set(taken) <= set(mix(SETS, proportions, 30, seed=3)), "a larger total contains the smaller one"
 
 
+def test_sets_of_equal_size_are_drawn_independently():
+    pair = {"a": range(50), "b": range(50)}
+    taken = mix(pair, {"a": 1, "b": 1}, 20)
+    assert {i for n, i in taken if n == "a"} != {i for n, i in taken if n == "b"}
+
+
 def test_a_set_that_is_too_small_is_named_not_repeated():
     with pytest.raises(InputError, match=r"3 items in 'sw', expected 10 of 20"):
         mix(SETS, {"en": 1, "sw": 1}, 20)

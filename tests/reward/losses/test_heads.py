@@ -104,11 +104,17 @@ def test_trust_wants_agreement_and_confidence():
 
 
 def test_a_trace_needs_a_label_unless_all_steps_up_to_its_predicted_error_are_trusted():
-    p = torch.tensor([[0.99, 0.01, 0.6], [0.99, 0.7, 0.01], [0.99, 0.98, 0.99], [0.99, 0.98, 0.6]])
-    outputs = torch.logit(p).unsqueeze(-1).expand(4, 3, 4)
-    mask = torch.ones(4, 3, 1, dtype=torch.bool)
-    mask[3, 2] = False
-    assert needs_label(outputs, mask).tolist() == [False, True, False, False]
+    cases = [
+        ((0.99, 0.01, 0.6), False),
+        ((0.99, 0.7, 0.01), True),
+        ((0.99, 0.98, 0.99), False),
+        ((0.99, 0.4, 0.99), True),
+        ((0.99, 0.98, 0.6), False),
+    ]
+    outputs = torch.logit(torch.tensor([p for p, _ in cases])).unsqueeze(-1).expand(5, 3, 4)
+    mask = torch.ones(5, 3, 1, dtype=torch.bool)
+    mask[4, 2] = False
+    assert needs_label(outputs, mask).tolist() == [asked for _, asked in cases]
     assert needs_label(outputs, mask, confidence=1.1).all()
     assert needs_label(outputs, mask, spread=-1).all()
     assert not needs_label(outputs, torch.zeros_like(mask), spread=-1).any()

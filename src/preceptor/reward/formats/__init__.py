@@ -13,7 +13,31 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from preceptor.judgement import Scorer
+from preceptor.reward.formats.actprm import ACTPRM, ACTPRM_SPREAD
+from preceptor.reward.formats.eurus import EURUS
+from preceptor.reward.formats.fover import FOVER
+from preceptor.reward.formats.generative import GENPRM, GORM, GPRM, R_PRM, THINKPRM
+from preceptor.reward.formats.llemma import LLEMMA
+from preceptor.reward.formats.math_minos import MATH_MINOS
+from preceptor.reward.formats.math_psa import MATH_PSA
+from preceptor.reward.formats.math_shepherd import MATH_SHEPHERD
+from preceptor.reward.formats.outcome import ACEMATH_RM, QWEN_RM
+from preceptor.reward.formats.pathfinder import PATHFINDER
+from preceptor.reward.formats.pqm import PQM
+from preceptor.reward.formats.pure import PURE
+from preceptor.reward.formats.qwen import QWEN
+from preceptor.reward.formats.reasoneval import (
+    REASONEVAL_7B,
+    REASONEVAL_7B_REDUNDANCY,
+    REASONEVAL_34B,
+    REASONEVAL_34B_REDUNDANCY,
+)
+from preceptor.reward.formats.reasonflux import REASONFLUX_1_5B, REASONFLUX_7B
+from preceptor.reward.formats.rlhflow import RLHFLOW_ORM, RLHFLOW_PRM
+from preceptor.reward.formats.skywork import SKYWORK
 from preceptor.reward.formats.trl import TRL
+from preceptor.reward.formats.versaprm import DORM, DPRM, VERSAPRM
+from preceptor.reward.formats.visualprm import VISUALPRM
 
 __all__ = ["FORMATS", "Record", "for_architecture", "for_hub_id"]
 
@@ -35,7 +59,42 @@ class Record(Protocol):
     def open(self, directory: str, **options: Any) -> Scorer: ...
 
 
-FORMATS: dict[str, Any] = {record.name: record for record in (TRL,)}
+_RECORDS: tuple[Any, ...] = (
+    ACEMATH_RM,
+    ACTPRM,
+    ACTPRM_SPREAD,
+    DORM,
+    DPRM,
+    LLEMMA,
+    MATH_MINOS,
+    MATH_PSA,
+    MATH_SHEPHERD,
+    PQM,
+    PURE,
+    QWEN,
+    QWEN_RM,
+    REASONEVAL_7B,
+    REASONEVAL_34B,
+    REASONEVAL_7B_REDUNDANCY,
+    REASONEVAL_34B_REDUNDANCY,
+    REASONFLUX_1_5B,
+    REASONFLUX_7B,
+    SKYWORK,
+    VERSAPRM,
+    EURUS,
+    FOVER,
+    GENPRM,
+    GORM,
+    GPRM,
+    PATHFINDER,
+    RLHFLOW_ORM,
+    RLHFLOW_PRM,
+    R_PRM,
+    THINKPRM,
+    TRL,
+    VISUALPRM,
+)
+FORMATS: dict[str, Any] = {record.name: record for record in _RECORDS}
 
 
 def for_hub_id(name: str) -> Any:

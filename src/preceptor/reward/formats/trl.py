@@ -13,7 +13,7 @@ from preceptor.reward.link import SOFTMAX
 
 TRL = Format(
     name="trl",
-    layout=Tagged("\n", Plain("{problem}"), strip="right"),
+    layout=Tagged("\n", Plain("{problem}"), strip="right", fresh="alone"),
     head=Linear(2),
     link=SOFTMAX,
     aggregate="min",

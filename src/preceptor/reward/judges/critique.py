@@ -1,6 +1,6 @@
 r"""A language model as critic: the whole solution at once, and the first wrong paragraph as the answer.
 
-The critic protocol of ProcessBench (2412.06559, number from memory) with a prompt of our own: every step is
+The critic protocol of ProcessBench (arXiv 2412.06559) with a prompt of our own: every step is
 a numbered, tagged paragraph, the model reviews them and ends with the index of the first wrong one in
 `\boxed{}`, or -1. K critiques are sampled (8 at temperature 1 and top-p 0.9, the paper's; for one, use
 temperature 0).

@@ -1,6 +1,6 @@
 """Self-PRM: the policy that wrote the solutions judges them, and a vote among those it accepts.
 
-From "Is PRM Necessary?" (2505.11227, number from memory): the model is asked, per solution, to go through it
+From "Is PRM Necessary?" (arXiv 2505.11227): the model is asked, per solution, to go through it
 step by step and to state a verdict; solutions judged right are kept, the answer is the majority among them,
 and the majority of all when none is kept. How ties are graded was not found; here a solution's score is the
 mean verdict probability over `votes` judgements (their number was not found either). Reported there: better

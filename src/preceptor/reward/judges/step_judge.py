@@ -4,7 +4,7 @@ Each step is shown with the problem and the steps before it, never with the step
 not change when the solution goes on. The score is the normalised probability of the good word as next token
 (one call, one token), or the share of it among `votes` verdicts in words where the policy cannot weigh words
 or several votes are asked for. Generic "model as judge" practice; votes per step are those of Natural Program
-(2306.03872, number from memory), whose tie counts as wrong and whose unreadable verdict counts as right: here
+(arXiv 2306.03872), whose tie counts as wrong and whose unreadable verdict counts as right: here
 a tie is a score of 0.5 and an unreadable verdict is counted apart. No first error is stated: scores are
 graded, and where the cut lies is the reader's to choose.
 
