@@ -1,6 +1,6 @@
 """A reward model from human first-error labels, measured on problems it has never seen.
 
-    OMP_NUM_THREADS=1 python benchmarks/real_prm.py [--data ../shared/data] [--out runs/real_prm] [--quick]
+    OMP_NUM_THREADS=1 python benchmarks/real_prm.py [--data ../shared/data] [--out DIR] [--quick]
         [--variants "prm;processbench-only"] [split pretrain train evaluate table]
 
 Trained on BIG-Bench Mistake and one half of ProcessBench, evaluated on the other half; the halves are split by
@@ -35,7 +35,7 @@ from typing import Any
 
 import numpy as np
 from real_prm_rules import rules
-from real_prm_split import Overlap, Sides, read_sides, write_split
+from real_prm_split import Overlap, Sides, check_written, read_sides, write_split
 
 from preceptor.bench.discrimination import auroc
 from preceptor.bench.first_error import (
@@ -351,7 +351,7 @@ def evaluate(name: str, scorer: Scorer, sides: Sides, out: Path, size: Size) -> 
     began, cpu, once = time.perf_counter(), time.process_time(), Remembered(scorer)
     judged = once.score([i.trace for i in sides.tuning])
     stated = all(j.first_error is not None for j in judged)
-    truth = [int(i.judgement.first_error or 0) for i in sides.tuning]
+    truth = [i.judgement.first_error for i in sides.tuning]
     cuts: dict[str, float] = {"0.5": 0.5}
     if not stated:
         best = tune_first_error_threshold([j.scores or () for j in judged], truth)
@@ -527,8 +527,9 @@ STAGES = ("split", "pretrain", "train", "evaluate", "table")
 def main(data: Path, out: Path, size: Size, stages: Sequence[str], variants: Sequence[str]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     sides = read_sides(data, size.rows)
-    if "split" in stages and not (out / "split.json").exists():
+    if not (out / "split.json").exists():
         write_split(sides, data, out)
+    check_written(sides, out)
     if "pretrain" in stages and not (out / "pretrain.json").exists():
         pretrain(sides, data, out, size)
     for name in variants if "train" in stages else ():
@@ -546,8 +547,9 @@ if __name__ == "__main__":
     )
     parser.add_argument("stages", nargs="*", default=list(STAGES), help=" ".join(STAGES))
     parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared" / "data")
-    parser.add_argument("--out", type=Path, default=HERE.parent / "runs" / "real_prm")
+    parser.add_argument("--out", type=Path, help="runs/real_prm, or runs/real_prm_quick")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--variants", default=";".join(VARIANTS), help="names, with ; between them")
     args = parser.parse_args()
-    main(args.data, args.out, QUICK if args.quick else FULL, args.stages, args.variants.split(";"))
+    where = args.out or HERE.parent / "runs" / ("real_prm_quick" if args.quick else "real_prm")
+    main(args.data, where, QUICK if args.quick else FULL, args.stages, args.variants.split(";"))

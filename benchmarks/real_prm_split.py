@@ -14,10 +14,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preceptor.errors import CheckFailed
+from preceptor.errors import CheckFailed, InputError
 from preceptor.judgement import NO_ERROR
 from preceptor.trace import stream_seed
 from preceptor.worlds.readers import LabelledTrace, read_bigbench_mistake, read_processbench
+from preceptor.worlds.records import read_rows
 
 SEED = 0
 SHINGLE, SHORT = 13, 8
@@ -82,6 +83,10 @@ class Sides:
     evaluation: list[LabelledTrace]
     removed: dict[str, int] = field(default_factory=dict)
     """Training rows that the overlap check took away, by set and reason."""
+
+    @property
+    def ids(self) -> dict[str, list[str]]:
+        return {n: [f"{i.category}/{i.id}" for i in getattr(self, n)] for n in SIDES}
 
     def check(self) -> None:
         """Raise CheckFailed if a problem is on two sides."""
@@ -166,12 +171,35 @@ def write_split(sides: Sides, data: Path, out: Path) -> None:
         for item in getattr(sides, name):
             own[item.category].add(item.id)
         for subset, ids in own.items():
-            rows = json.loads((data / "processbench" / f"{subset}.json").read_text(encoding="utf-8"))
+            rows = [r.fields for r in read_rows(data / "processbench" / f"{subset}.json")]
             kept = [r for r in rows if str(r["id"]) in ids]
             (out / name / f"{subset}.json").write_text(json.dumps(kept), encoding="utf-8")
-    record = {"removed": sides.removed, "sides": {n: counts(getattr(sides, n)) for n in SIDES}}
-    record["ids"] = {n: [f"{i.category}/{i.id}" for i in getattr(sides, n)] for n in SIDES}
+    record = {
+        "removed": sides.removed,
+        "sides": {n: counts(getattr(sides, n)) for n in SIDES},
+        "evaluated_like_fit_but_for_numbers": alike(sides),
+        "ids": sides.ids,
+    }
     (out / "split.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def check_written(sides: Sides, out: Path) -> None:
+    """Raise InputError if `out` holds another split than this one."""
+    if json.loads((out / "split.json").read_text(encoding="utf-8"))["ids"] != sides.ids:
+        raise InputError(
+            f"{out}: got the files of another split, expected those of the data at hand. Use another --out, "
+            "or remove it."
+        )
+
+
+def alike(sides: Sides) -> int:
+    """Evaluation problems that are a fit problem with other numbers: these stay in, but should be known."""
+
+    def shape(item: LabelledTrace) -> str:
+        return re.sub(r"\d+(\.\d+)?", "0", normal(item.trace.problem.prompt))
+
+    seen = {shape(i) for i in sides.fit}
+    return len({i.trace.problem.prompt for i in sides.evaluation if shape(i) in seen})
 
 
 def counts(items: Sequence[LabelledTrace]) -> dict[str, dict[str, int]]:

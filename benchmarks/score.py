@@ -42,6 +42,7 @@ SIZES = {
     | {"num_key_value_heads": 6},
 }
 SEPARATOR = 0
+PARTS = ("traces", "prefixes", "beams")
 BEAMS = (8, 6)
 """Beams of a problem, and rounds."""
 Scores = list[list[float]]
@@ -202,7 +203,8 @@ def show(name: str, ways: dict[str, Callable[[], Scores]], tokens: int, rate: fl
         limit = f"{tokens / rate / middle:4.0%}" if way == ours else ""
         print(
             f"{name:9} {way:10} {reads / middle:8.0f} steps/s   ours is {statistics.median(ratios):5.2f}x "
-            f"({ratios[0]:.2f}-{ratios[-1]:.2f})   difference {worst:.1e}   {limit}"
+            f"({ratios[0]:.2f}-{ratios[-1]:.2f})   difference {worst:.1e}   {limit}",
+            flush=True,
         )
 
 
@@ -214,6 +216,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--traces", type=int, default=48)
     parser.add_argument("--problems", type=int, default=16, help="of the beam search")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
     args = parser.parse_args()
@@ -226,46 +229,48 @@ def main() -> None:
 
 
 def run(bench: Bench, args: argparse.Namespace) -> None:
-    rows, parts, rounds = (
-        bench.rows,
-        prefixes(bench.rows[: args.traces // 3]),
-        beams(bench.rows, args.problems),
-    )
-    rate, tokens = dense_rate(bench.body), sum(len(r.ids) for r in bench.rows)
+    rows, rate = bench.rows, dense_rate(bench.body)
+    tokens = sum(len(r.ids) for r in rows)
     size = sum(p.numel() for p in bench.body.layers.parameters()) / 1e6
     print(
         f"{args.size} ({size:.1f}M without embeddings), {args.dtype}, torch {torch.__version__}, "
         f"{torch.get_num_threads()} thread(s), {platform.machine()}\n{len(rows)} traces, "
-        f"{sum(len(r.at) for r in rows)} steps, {tokens} tokens; dense rate {rate:.0f} tokens/s"
+        f"{sum(len(r.at) for r in rows)} steps, {tokens} tokens; dense rate {rate:.0f} tokens/s",
+        flush=True,
     )
     forward = PackedForward(bench.body)
     forward.probe()
-    ways = {
-        "per step": lambda: per_step(bench, rows),
-        "padded": lambda: padded(bench, rows),
-        "packed": lambda: packed(bench, rows, forward),
-    }
-    show("traces", ways, tokens, rate, args.repeat)
-    ways = {
-        "padded": lambda: padded(bench, parts),
-        "packed": lambda: packed(bench, parts, forward),
-    }
-    show("prefixes", ways, sum(len(r.ids) for r in rows[: args.traces // 3]), rate, args.repeat)
+    if "traces" in args.parts:
+        ways = {
+            "per step": lambda: per_step(bench, rows),
+            "padded": lambda: padded(bench, rows),
+            "packed": lambda: packed(bench, rows, forward),
+        }
+        show("traces", ways, tokens, rate, args.repeat)
+    if "prefixes" in args.parts:
+        some = rows[: max(1, args.traces // 3)]
+        parts = prefixes(some)
+        ways = {
+            "padded": lambda: padded(bench, parts),
+            "packed": lambda: packed(bench, parts, forward),
+        }
+        show("prefixes", ways, sum(len(r.ids) for r in some), rate, args.repeat)
+    if "beams" in args.parts:
+        run_beams(bench, forward, rate, args)
 
+
+def run_beams(bench: Bench, forward: PackedForward, rate: float, args: argparse.Namespace) -> None:
+    rounds = beams(bench.rows, args.problems)
     cached = PackedForward(bench.body, cache_tokens=1 << 20)
+    cached.probe()
 
     def with_cache() -> Scores:
         cached.clear()
         return beam_search(bench, rounds, lambda b, r: packed(b, r, cached))
 
-    cached.probe()
-    before = sum(len({tuple(r.ids) for r in group}) for group in rounds)
-    fresh = 0
-    for group in rounds:
-        fresh += sum(cached.hidden([r.ids for r in group], [r.at for r in group])[1].computed)
-    print(
-        f"beams: {before} distinct rows, {sum(len(r.ids) for g in rounds for r in g)} tokens, {fresh} computed"
-    )
+    costs = [cached.hidden([r.ids for r in rows], [r.at for r in rows])[1] for rows in rounds]
+    fresh = sum(sum(cost.computed) for cost in costs)
+    print(f"beams: {sum(len(r.ids) for g in rounds for r in g)} tokens in all rounds, {fresh} computed")
     ways = {
         "padded": lambda: beam_search(bench, rounds, padded),
         "no cache": lambda: beam_search(bench, rounds, lambda b, r: packed(b, r, forward)),

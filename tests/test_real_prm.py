@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preceptor.errors import CheckFailed
+from preceptor.errors import CheckFailed, InputError
 from preceptor.judgement import NO_ERROR, Judgement, Question, Source
 from preceptor.reward import PRM
 from preceptor.trace import Problem
@@ -149,6 +149,7 @@ def test_all_stages_go_through_on_a_few_rows(run: Path, capsys: pytest.CaptureFi
     assert sum(s["failed"] for s in prm["reports"]["0.5"]["subsets"]) <= prm["errors"]
     assert found["no-error"]["reports"]["0.5"]["mean_f1"]["value"] == 0.0
     assert found["step-index"]["over"]["step-index"]["value"] == 0.0
+    assert found["step-index"]["auroc_equal_index"]["value"] == 0.5  # steps of one index get one score
     assert found["random"]["auroc_equal_index"]["low"] <= 0.5 <= found["random"]["auroc_equal_index"]["high"]
     assert "| prm |" in real_prm.table(run)
 
@@ -177,6 +178,11 @@ def test_the_threshold_does_not_look_at_the_evaluation_half(run: Path, shared_da
     seen = [real_prm.evaluate("prm", scorer, sides, where, real_prm.QUICK) for where in (run, tmp_path)]
     assert seen[0]["thresholds"] == seen[1]["thresholds"]
     assert not np.array_equal(seen[0]["rows"]["math"], seen[1]["rows"]["math"])
+
+
+def test_files_of_another_split_are_refused(run: Path, shared_data: Path):
+    with pytest.raises(InputError, match="another split"):
+        real_prm.main(shared_data, run, replace(real_prm.QUICK, rows=12), ("evaluate",), ["prm"])
 
 
 def test_what_is_there_is_not_made_again(run: Path, shared_data: Path):

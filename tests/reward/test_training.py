@@ -247,6 +247,44 @@ def test_no_problem_stands_on_both_sides_of_the_split():
     assert split(items, 0.0, seed=3)[1] == []
 
 
+TWO_PROCESSES = """
+import json, os, sys
+from preceptor.reward import train
+from tests.reward.toy import toy_labels
+
+prm = train(toy_labels(30), backbone=sys.argv[1], out=sys.argv[2], epochs=2, lr=3e-3)
+weights = float(sum(p.double().sum() for p in prm.model.parameters()))
+with open(f"{sys.argv[2]}/rank{os.environ['RANK']}.json", "w") as file:
+    json.dump([weights, str(prm.source)], file)
+"""
+
+
+def test_two_processes_train_one_model(lm, tmp_path):
+    """What `accelerate launch` and `torchrun` set up: the batches are shared out, the model is one."""
+    import os
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    (tmp_path / "run.py").write_text(TWO_PROCESSES)
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+        + ["--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]
+        + [str(tmp_path / "run.py"), str(lm), str(tmp_path / "out")],
+        check=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        cwd=tmp_path,
+    )
+    report = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert report["parity"]["max_difference"] <= 1e-5
+    ranks = [json.loads((tmp_path / "out" / f"rank{r}.json").read_text()) for r in range(2)]
+    assert ranks[0] == ranks[1]
+    alone = train(toy_labels(30), backbone=lm, out=tmp_path / "alone", epochs=2, lr=3e-3)
+    assert str(alone.source) != ranks[0][1]  # half as many updates, each of twice the rows
+
+
 def test_progress_is_told_to_the_end(lm, tmp_path):
     seen = []
     train(

@@ -88,9 +88,12 @@ def selection(traces: Sequence[Trace], judgements: Sequence[Judgement]) -> Selec
     chosen = [pool for pool in pools.values() if len(pool) > 1]
     if not chosen:
         return None
+    said = [s for j in judgements for s in j.scores or () if s is not None]
+    # A product means nothing for scores that are no probabilities (rankings, rewards).
+    usable = [how for how in AGGREGATES if how != "prod" or all(0 <= s <= 1 for s in said)]
     rows: dict[str, list[float]] = {}
     for pool in chosen:
-        for rule, value in _rules(pool).items():
+        for rule, value in _rules(pool, usable).items():
             rows.setdefault(rule, []).append(value)
     return Selection(
         tuple(
@@ -108,7 +111,7 @@ def selection(traces: Sequence[Trace], judgements: Sequence[Judgement]) -> Selec
     )
 
 
-def _rules(pool: Sequence[tuple[Trace, Judgement]]) -> dict[str, float]:
+def _rules(pool: Sequence[tuple[Trace, Judgement]], aggregates: Sequence[str]) -> dict[str, float]:
     """Expected correctness of each rule on one problem."""
     right = [bool(t.grade and t.grade.correct) for t, _ in pool]
     answers = [None if t.answer is None else canonical(t.problem, t.answer) for t, _ in pool]
@@ -118,7 +121,7 @@ def _rules(pool: Sequence[tuple[Trace, Judgement]]) -> dict[str, float]:
         "majority": maj_at_k(answers, right, n),
         "best possible": pass_at_k(n, sum(right), n),
     }
-    for how in AGGREGATES:
+    for how in aggregates:
         scores = [None if j.scores is None else aggregate(j.scores, how) for _, j in pool]
         found[f"scorer, {how}"] = bon_at_k(scores, right, n, answers)
     return found

@@ -37,7 +37,7 @@ from preceptor.reward.link import VALUE
 from preceptor.reward.metrics import step_metrics
 from preceptor.reward.objectives.language import GenerativeDPO, GenerativeSFT
 from preceptor.reward.targets import TargetConfig
-from preceptor.trace import stream_seed
+from preceptor.trace import Problem, stream_seed
 
 if TYPE_CHECKING:
     from preceptor.reward.language import Run
@@ -202,28 +202,26 @@ def _pairs(item: Labelled, chains: Sequence[Chain], style: Style, chat: bool, ru
 
 def _difference(trainer: Any, scorer: GenerativePRM, items: Sequence[Labelled], run: Run) -> float:
     """Largest difference, over held-out texts, of the verdict's probability in training and in serving."""
-    voice = scorer.voice
     texts = [
         (item.trace.problem, text)
         for item in items
         for text in scorer.style.taught(item.trace, verdicts(item), _some_reason(item, scorer.style))
     ][:CHECKED]
-    pairs = [verdict_rows(run.tokenizer, problem, text, voice.chat) for problem, text in texts]
+    pairs = [verdict_rows(run.tokenizer, problem, text, scorer.chat) for problem, text in texts]
     fits = [k for k, (row, _) in enumerate(pairs) if len(row.token_ids) <= run.limit]
     values = trainer.score_rows([row for k in fits for row in pairs[k]], VALUE)
+    served = converse(scorer.policy, [_one(scorer, *texts[k]) for k in fits])
     worst = 0.0
-    for n, k in enumerate(fits):
-        problem, text = texts[k]
+    for n, (chain,) in enumerate(served):
         a, b = values[2 * n][0], values[2 * n + 1][0]
-        turn = Turn(voice, problem, text.messages, 0)
-        turn.parts = list(text.parts)
-        served = converse(scorer.policy, [_one(turn, text)])[0][0].probability
         ours = 1 / (1 + math.exp(min(b - a, 700.0)))
-        worst = max(worst, math.inf if served is None else abs(ours - served))
+        worst = max(worst, math.inf if chain.probability is None else abs(ours - chain.probability))
     return worst
 
 
-def _one(turn: Turn, text: Taught) -> Talk:
+def _one(scorer: GenerativePRM, problem: Problem, text: Taught) -> Talk:
+    turn = Turn(scorer.voice, problem, text.messages, 0)
+    turn.parts = list(text.parts)
     return [(yield from judged(turn, text.step, text.options, turn.weigh(text.options)))]
 
 

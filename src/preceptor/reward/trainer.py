@@ -100,6 +100,8 @@ def training_arguments(config: TrainConfig, out: Path) -> TrainingArguments:
         lr_scheduler_type="linear",
         per_device_train_batch_size=1,
         bf16=config.bf16,
+        use_cpu=not torch.accelerator.is_available(),
+        ddp_find_unused_parameters=False,
         seed=config.seed % 2**32,
         logging_strategy="steps",
         logging_steps=10,
