@@ -196,3 +196,17 @@ def test_a_backbone_that_looks_right_is_noticed_and_gets_a_mask(tmp_path):
     assert not bert.forward.causal
     for trace, judgement in zip(TRACES, together, strict=True):
         assert judgement.scores == pytest.approx(bert.score([trace])[0].scores, abs=1e-5)
+
+
+def test_a_scorer_that_remembers_computes_only_what_grew_and_gives_the_same_scores(directory):
+    plain, keeping = PRM.load(directory), PRM.load(directory)
+    keeping.remember(1 << 12)
+    problem, lines = Problem("Sums?"), [f"{i}+{i}={2 * i}\n" for i in range(5)]
+    for n in range(1, 6):
+        beams = [trace_of(problem, [*lines[:n], f"{k}+1={k + 1}\n"], Finish.BOUNDARY) for k in range(3)]
+        ours, theirs = keeping.score(beams), plain.score(beams)
+        for a, b in zip(ours, theirs, strict=True):
+            assert a.scores == pytest.approx(b.scores, abs=1e-5)
+        if n > 1:
+            fresh = [sum(j.usage.scorer.scored for j in js) for js in (ours, theirs)]
+            assert fresh[0] < 0.6 * fresh[1]

@@ -7,6 +7,7 @@
     estimators.py      exact pass@k, best-of-k and majority@k
     processbench.py    `bench_processbench`: does a scorer find the first wrong step (human labels)
     pools.py           `bench_pools`: does a scorer pick right answers from pools of candidates
+    doctor/            `diagnose`: is a scorer to be trusted?
     selection.py       the same question for the graded traces at hand, at one size
 
 A benchmark is one function `bench_NAME(path, scorer, ...)` that returns a frozen report with `table()` (text),

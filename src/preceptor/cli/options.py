@@ -60,10 +60,10 @@ def problems_of(word: str, n: int | None, seed: int = 0) -> list[Problem]:
     return load_problems(word, n=n, seed=seed)
 
 
-def scorer_of(word: str | None) -> Scorer | None:
+def scorer_of(word: str | None, **options: Any) -> Scorer | None:
     from preceptor.reward import load_scorer
 
-    return None if word is None else load_scorer(word)
+    return None if word is None else load_scorer(word, **options)
 
 
 def budget_of(word: str | None) -> Budget | None:

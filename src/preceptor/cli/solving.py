@@ -11,17 +11,23 @@ from preceptor.cli import console
 from preceptor.cli.options import (
     AsJson,
     Count,
+    FormatWord,
+    Options,
     Out,
     PolicyWord,
     ProblemsWord,
     ScorerWord,
     Seed,
     budget_of,
+    options_of,
     policy_of,
     problems_of,
     scorer_of,
 )
 from preceptor.errors import InputError
+
+KEPT_TOKENS = 1 << 15
+"""Tokens of prefixes whose keys and values a reward model keeps from one round of a search to the next."""
 
 
 def solve(
@@ -47,6 +53,8 @@ def solve(
         str | None, typer.Option(help="Step scores to one number: last, min, prod, mean, ...")
     ] = None,
     n: Count = None,
+    format: FormatWord = None,
+    option: Options = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -73,12 +81,18 @@ def solve(
         chosen = STRATEGIES[strategy](**settings)
     except ValueError as error:
         raise InputError(str(error)) from error
+    judge = scorer_of(scorer, format=format, **options_of(option))
+    if judge is not None:
+        from preceptor.reward import PRM
+
+        if isinstance(judge, PRM):
+            judge.remember(KEPT_TOKENS)
     with console.stage("solve", "problems") as line:
         result = search(
             policy_of(policy),
             problems_of(problems, n, seed),
             chosen,
-            scorer=scorer_of(scorer),
+            scorer=judge,
             budget=budget_of(budget),
             seed=seed,
             progress=line,

@@ -5,8 +5,12 @@
       engine.py             the decode loop; engine_plan (which prefixes), engine_cache (keys and values),
                             engine_sampling (random numbers, choice), engine_text (ids to text),
                             engine_check (is this model computed correctly?)
+      packed.py             one forward pass over many rows, shared beginnings computed once (packed_plan,
+                            packed_attention, packed_check); reward models read through it too
+      likelihood.py         log-probabilities of given text, and the choice between next words
       checkpoint.py         loading without silent random weights; fingerprints
-    openai.py               a server that speaks the OpenAI protocol (vLLM among them)
+    openai.py               a server that speaks the OpenAI protocol (vLLM among them); openai_answer and
+                            openai_given read its answers, retry.py asks again
     render.py               prompt and text to ids, for policies and reward models alike
     sample.py               whole graded traces; load.py: from the user's word to a policy
 

@@ -111,6 +111,13 @@ class PRM:
     def question(self) -> Question:
         return self.format.question
 
+    def remember(self, tokens: int) -> None:
+        """Keep the keys and values of so many tokens for the next call, so that beams which grew cost their
+        new steps only; 0 forgets. Memory: 2 x layers x key heads x head size numbers a token."""
+        from preceptor.policy.packed import PackedForward
+
+        self.forward = PackedForward(self.model.body, max_tokens=self.forward.max_tokens, cache_tokens=tokens)
+
     @property
     def causal(self) -> bool:
         """Whether a step's score may depend on what stands before it only."""
