@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.reward.examples import examples
-from preceptor.reward.head import HEADS
+from preceptor.reward.head import HEADS, Ensemble
 from preceptor.reward.objective import Objective
 from preceptor.reward.objectives import OBJECTIVES
 from preceptor.reward.objectives.language import LANGUAGE_OBJECTIVES
@@ -20,7 +20,10 @@ BEGIN, END = "<!-- objectives -->\n", "\n<!-- /objectives -->"
 COLUMNS = ("name", "learns from", "read at", "head", "link", "answers", "paper")
 LEARNS = {
     "birm": "step labels, and outcomes at every step",
-    "ensemble": "step labels, soft",
+    "cooper": "outcomes, beside the reference answer",
+    "cooper-pairs": "pairs of a right and a wrong solution, beside the reference answer",
+    "dreamprm": "step labels weighted by domain, outcomes of a meta set",
+    "fin-prm": "step labels, hard, and outcomes",
     "freeprm": "outcomes, copied to every step",
     "generative-dpo": "step labels, and its own right and wrong verdicts",
     "generative-sft": "step labels, and rationales if there are any",
@@ -29,11 +32,16 @@ LEARNS = {
     "implicit-dpo": "pairs of a right and a wrong solution",
     "implicit-kto": "pairs of a right and a wrong solution",
     "implicit-nca": "pairs of a right and a wrong solution",
+    "lightman": "human ratings -1, 0, 1",
+    "llm2": "tokens of right solutions, against sampled ones",
+    "mprm": "step labels, soft, in several languages",
     "multi": "step labels and outcomes, an output each",
     "orm": "outcomes",
     "ovm": "outcomes, copied to every token",
     "pairwise": "pairs of a right and a wrong solution",
     "pav": "differences of success rates (rollouts)",
+    "reasonflux-prm": "step labels, soft, and outcomes",
+    "saffron": "success rates of solutions that share a beginning",
     "scan": "success rates (rollouts) and outcomes",
     "sorm": "1 where any rollout succeeded",
     "tvm": "outcomes of solutions that share a beginning",
@@ -73,13 +81,12 @@ def head_of(objective: Any) -> str:
 
 def link_of(objective: Any) -> str:
     if not isinstance(objective, Objective):
-        return f"{objective.beta:g} * sum" if hasattr(objective, "form") else "as its style says"
+        return f"{objective.beta:g} * sum, sigmoid" if hasattr(objective, "form") else "as its style says"
     link = objective.link
-    weights = "mean" if link.weights is None else f"({', '.join(f'{w:g}' for w in link.weights)})"
     columns = "" if link.columns is None else f" of outputs {', '.join(map(str, link.columns))}"
-    return f"{link.activation}{columns}" + (
-        "" if weights == "mean" and head_of(objective)[-2:] == " 1" else f" {weights}"
-    )
+    mean = " mean" if isinstance(objective.head, Ensemble) else ""
+    weights = mean if link.weights is None else f" ({', '.join(f'{w:g}' for w in link.weights)})"
+    return link.activation + columns + weights
 
 
 def answers(objective: Any) -> str:
@@ -102,8 +109,10 @@ def table() -> str:
 
 def main() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"{PAGE}: the marks {BEGIN.strip()} and {END.strip()} are not there")
     PAGE.write_text(before + BEGIN + table() + END + after, encoding="utf-8")
 
 

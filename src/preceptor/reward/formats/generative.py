@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from preceptor.judgement import Question
 from preceptor.reward.generative import RPRM, GenerativePRM, GenORM, GenPRM, MultiGenPRM, ThinkPRM
 
 RUN = ("samples", "sampling", "seed", "missing", "chat")
@@ -29,6 +30,11 @@ class Generative:
     threshold: float | None = 0.5
     unsure: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def question(self) -> Question:
+        found: Question = self.style.question
+        return found
 
     def open(
         self,

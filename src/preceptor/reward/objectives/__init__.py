@@ -13,6 +13,7 @@
     saffron.py   values of all next tokens at once
     bilevel.py   DreamPRM: how much each domain counts
     mixture.py   several languages in proportions
+    language.py  models that stay language models (LANGUAGE_OBJECTIVES): implicit rewards, written verdicts
     rows.py      what they share
 
 To add one: a function or constant in a file here that gives an `Objective`, a row in `OBJECTIVES`, and a case

@@ -30,7 +30,7 @@ SOFT_BCE = Objective(
     link=SIGMOID,
     source="Math-Shepherd (arXiv 2312.08935), soft estimation",
 )
-HARD_BCE = replace(SOFT_BCE, labels="hard")
+HARD_BCE = replace(SOFT_BCE, labels="hard", source="Math-Shepherd (arXiv 2312.08935), hard estimation")
 
 
 def outcome_rows(items: Sequence[Labelled], render: Renderer, dropped: Dropped) -> list[Group]:
