@@ -8,7 +8,8 @@ Training traces: 320 problems, 8 traces each, from the shipped policy, each with
 step labels on them: `oracle`, exact validity (what a person would give), and `rollouts`, 4 rollouts per prefix
 (counts). Objectives of validity get the first, those of success rates the second, outcome models only the grades.
 Measured on 160 other problems, 16 traces each, with the exact oracle: first-error F1 (threshold tuned on one half
-of the problems, measured on the other), step AUROC up to the first error, ECE (scores that are probabilities),
+of the problems, measured on the other), step AUROC up to the first error
+(validity) and of all steps against "the answer is still in reach" (value), ECE (scores that are probabilities),
 `within`: how often a right solution scores above a wrong one of the same problem, and the accuracy of the best of
 16 under the objective's own aggregation, less picking at random and less majority, paired by problem.
 """
@@ -41,9 +42,10 @@ from preceptor.bench.first_error import (
 from preceptor.bench.selection import selection
 from preceptor.bench.statistics import bootstrap_sums, cluster_sums
 from preceptor.generation import Sampling
-from preceptor.judgement import NO_ERROR, Judgement, first_below
+from preceptor.judgement import NO_ERROR, Judgement, Question, first_below
 from preceptor.policy import load_policy, sample
 from preceptor.reward import train
+from preceptor.reward.likelihood import Uncertainty
 from preceptor.reward.objectives import OBJECTIVES
 from preceptor.store import Store
 from preceptor.trace import Trace
@@ -56,7 +58,14 @@ SAMPLING = Sampling(max_tokens=160)
 TRAIN, PER_TRAIN, ROLLOUTS, TEST, PER_TEST = 320, 8, 4, 160, 16
 ROLLOUT_LABELS = {"pav", "scan", "soft-bce", "soft-ce", "sorm"}
 AGGREGATE = {"orm": "last", "ovm": "last", "tvm": "last", "hindsight": "last", "pairwise": "last"}
+AGGREGATE |= dict.fromkeys(("implicit-ce", "implicit-dpo", "implicit-kto", "implicit-nca"), "last")
+AGGREGATE |= dict.fromkeys(("verify-rm", "cooper"), "last")
 """Outcome and value models are read at the end; the others by their weakest step."""
+REFERENCES: dict[str, Any] = {
+    "(min log-prob)": lambda: Uncertainty(load_policy("world:arithmetic"), statistic="min_logprob"),
+    "(oracle)": WorldOracle,
+}
+"""Rows without training, for comparison."""
 
 
 @dataclass
@@ -116,6 +125,10 @@ def run(names: list[str], extra: int, epochs: float, lr: float, seed: int) -> No
     policy = load_policy("world:arithmetic")
     oracle = WorldOracle().score(test)
     for name in names:
+        if name in REFERENCES:
+            row = {"objective": name, "labels": "-", "seconds": 0.0}
+            keep(row, name, test, REFERENCES[name]().score(test), oracle)
+            continue
         source = "rollouts" if name in ROLLOUT_LABELS else "oracle"
         backbone = deeper(policy, extra) if extra else policy
         with tempfile.TemporaryDirectory() as out:
@@ -140,10 +153,16 @@ def run(names: list[str], extra: int, epochs: float, lr: float, seed: int) -> No
             "lr": lr,
             "seed": seed,
         }
-        row |= {"seconds": round(seconds, 1), **figures(name, test, scored, oracle), **stamp()}
-        with ROWS.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        print(json.dumps(row))
+        keep({**row, "seconds": round(seconds, 1)}, name, test, scored, oracle)
+
+
+def keep(
+    row: dict[str, Any], name: str, test: list[Trace], scored: list[Judgement], oracle: list[Judgement]
+) -> None:
+    row |= {**figures(name, test, scored, oracle), **stamp()}
+    with ROWS.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    print(json.dumps(row))
 
 
 def figures(
@@ -172,6 +191,13 @@ def figures(
     ]
     owners, flat, good = (list(column) for column in zip(*told, strict=True))
     auroc = bootstrap_auroc(owners, flat, good)
+    alive = [
+        (t.problem.id, x, float(v > 0.5))
+        for t, s, j in zip(traces, scores, WorldOracle(Question.VALUE).score(traces), strict=True)
+        for x, v in zip(s, j.scores or (), strict=True)
+        if x is not None and v is not None
+    ]
+    value = bootstrap_auroc(*(list(column) for column in zip(*alive, strict=True)))
     probability = bool(flat) and min(flat) >= 0 and max(flat) <= 1
     picks = selection(traces, scored)
     assert picks is not None
@@ -181,10 +207,12 @@ def figures(
         "f1": f1.to_record() if stepwise else None,
         "threshold": at,
         "auroc": auroc.to_record(),
+        "value_auroc": value.to_record(),
         "ece": calibration_figures(flat, good).ece if probability else None,
         "steps": len(flat),
         "within": within(traces, scored, rule),
         "aggregate": rule,
+        "picks": {p.rule: p.accuracy.value for p in picks.picks},
         "best_of_16": pick.accuracy.to_record(),
         "over_random": pick.over_random.to_record(),
         "over_majority": pick.over_majority.to_record(),
@@ -234,7 +262,8 @@ def table() -> None:
         "objective",
         "labels",
         "first-error F1",
-        "step AUROC",
+        "validity AUROC",
+        "value AUROC",
         "ECE",
         "within",
         "best of 16",
@@ -244,9 +273,17 @@ def table() -> None:
     ]
     print(f"| {' | '.join(head)} |")
     print("|---" * len(head) + "|")
-    for r in sorted(rows, key=lambda r: (r["extra_layers"], r["objective"])):
+    for r in sorted(rows, key=lambda r: str(r["objective"])):
         ece = "-" if r["ece"] is None else f"{r['ece']:.3f}"
-        cells = [r["objective"], r["labels"], shown(r["f1"]), shown(r["auroc"]), ece, f"{r['within']:.3f}"]
+        cells = [
+            r["objective"],
+            r["labels"],
+            shown(r["f1"]),
+            shown(r["auroc"]),
+            shown(r["value_auroc"]),
+            ece,
+            f"{r['within']:.3f}",
+        ]
         cells += [f"{shown(r['best_of_16'])} {r['aggregate']}", shown(r["over_random"])]
         print(f"| {' | '.join([*cells, shown(r['over_majority']), str(round(r['seconds']))])} |")
 

@@ -311,11 +311,14 @@ def train_variant(name: str, sides: Sides, out: Path, size: Size) -> None:
             print(f"{name} {done}/{total} {note}", flush=True) if done % 50 == 0 else None
         ),
     )
-    rows = [row for trace in given.traces for row in prm.render(trace).rows]
+    report = json.loads((out / "models" / name / "training.json").read_text(encoding="utf-8"))
+    kept_back = set(report["held_out_problems"])
+    fitted = [t for t in given.traces if t.problem.id not in kept_back]
+    rows = [row for trace in fitted for row in prm.render(trace).rows]
     record = {
         "seconds": round(time.perf_counter() - began, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),
-        "traces": len(given.traces),
+        "traces": len(fitted),
         "tokens": round(sum(len(r.token_ids) for r in rows) * size.epochs * variant.epochs),
         "parameters": sum(p.numel() for p in prm.model.parameters()),
     }
@@ -519,8 +522,8 @@ def held_out(trained: Mapping[str, Any]) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-BASES = ("step-index", "shape")
-"""Rules that scorers are compared with, problem by problem."""
+BASES = ("length", "shape")
+"""The strongest rules: scorers are compared with them problem by problem."""
 STAGES = ("split", "pretrain", "train", "evaluate", "table")
 
 

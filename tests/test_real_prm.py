@@ -148,7 +148,7 @@ def test_all_stages_go_through_on_a_few_rows(run: Path, capsys: pytest.CaptureFi
     assert [s["unscored"] for r in prm["reports"].values() for s in r["subsets"]] == [0, 0, 0, 0]
     assert sum(s["failed"] for s in prm["reports"]["0.5"]["subsets"]) <= prm["errors"]
     assert found["no-error"]["reports"]["0.5"]["mean_f1"]["value"] == 0.0
-    assert found["step-index"]["over"]["step-index"]["value"] == 0.0
+    assert found["length"]["over"]["length"]["value"] == 0.0
     assert found["step-index"]["auroc_equal_index"]["value"] == 0.5  # steps of one index get one score
     assert found["random"]["auroc_equal_index"]["low"] <= 0.5 <= found["random"]["auroc_equal_index"]["high"]
     assert "| prm |" in real_prm.table(run)

@@ -159,6 +159,19 @@ def test_other_links_and_labels_learn_too(lm, tmp_path, objective):
     assert json.loads((tmp_path / "training.json").read_text())["held_out"]["auroc"] > 0.8
 
 
+def test_mixed_precision_training_serves_what_it_trained(lm, tmp_path):
+    """Autocast rounds the scores in memory to three digits; what is compared is the model, not the rounding."""
+    train(toy_labels(40), backbone=lm, out=tmp_path, bf16=True, **{**FAST, "epochs": 3})
+    report = json.loads((tmp_path / "training.json").read_text())
+    assert report["parity"]["max_difference"] <= 1e-5
+    assert report["loss"][0][1] > report["loss"][-1][1]
+
+
+def test_the_shipped_policy_is_a_backbone_by_its_name(tmp_path):
+    prm = train(toy_labels(4), backbone="world:arithmetic", out=tmp_path, epochs=1, lr=1e-3)
+    assert prm.model.body.config.num_hidden_layers == 4
+
+
 def test_soft_labels_are_fitted_as_probabilities(lm, tmp_path):
     labels = toy_labels(100)
     soft = [

@@ -54,6 +54,8 @@ class BilevelTrainer(StepTrainer):
         self.domains, self.unroll, self.seen = domains, unroll, 0
         self.a = torch.zeros(len(domains), device=args.device, requires_grad=True)
         self.weights_optimizer = torch.optim.AdamW([self.a], lr=weights_lr)
+        # One domain has weight 1 whatever its parameter.
+        self.moves = weights_lr > 0 and len(domains) > 1
         self.history: list[list[float]] = [self.weights()]
 
     def weights(self) -> list[float]:
@@ -69,7 +71,7 @@ class BilevelTrainer(StepTrainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         if model.training:
-            if self.seen % self.unroll == 0 and self.weights_optimizer.param_groups[0]["lr"] > 0:
+            if self.moves and self.seen % self.unroll == 0:
                 self._update_weights(model, inputs)
             self.seen += 1
         outputs = read(model, inputs, causal=self.causal)

@@ -394,6 +394,10 @@ def _own_table(
 
 def _language_model(backbone: Any, head: HeadSpec) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """An fp32 copy; with an own head a bare body will do (encoders have no language model)."""
+    if str(backbone).startswith("world:"):
+        from preceptor.policy import load_policy
+
+        backbone = load_policy(str(backbone))
     if not isinstance(backbone, str | Path):
         model = copy.deepcopy(backbone.model).float()
         return model, copy.deepcopy(backbone.tokenizer)

@@ -61,9 +61,12 @@ class StepTrainer(Trainer):
         return {}
 
     def score_rows(self, rows: Sequence[Row], link: Link) -> list[list[float]]:
-        """Scores of the model as trained, through the same collator, batches and forward pass."""
+        """Scores of the model as trained, through the same collator, batches and forward pass.
+
+        In full precision, as it is served: mixed precision is how it was trained, not what was learned.
+        """
         out: list[list[float]] = [[] for _ in rows]
-        model: Any = self.model
+        model: Any = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         model.eval()
         for indices in token_batches([len(r.token_ids) for r in rows], *self.limits):
             batch = self._prepare_inputs(collate([rows[i] for i in indices]))

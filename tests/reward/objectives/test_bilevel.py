@@ -20,23 +20,30 @@ from preceptor.reward.bilevel import BilevelTrainer
 from preceptor.reward.head import Linear
 from preceptor.reward.model import build, load
 from preceptor.reward.objectives import OBJECTIVES, dreamprm
-from tests.reward.objectives.cases import labels
-from tests.reward.toy import ToyLabels, judged
+from preceptor.trace import Problem
+from tests.reward.objectives.cases import graded, labels
+from tests.reward.toy import ToyLabels, judged, trace_of
 
 
 def domains(n: int = 60, seed: int = 1) -> ToyLabels:
-    """A third of the problems each: true labels, random labels, the meta set."""
+    """A third of the problems each: true labels, random labels, the meta set. A trace's steps are all good or
+    all bad: only then does the mean of right step logits say the outcome, which the meta loss compares."""
     rng = random.Random(seed)
-    plain = labels(n)
     traces, judgements = [], []
-    for trace, judgement in zip(plain.traces, plain.judgements):
-        world = ("true", "random", "meta")[int(trace.problem.id[1:]) % 3]
-        trace = replace(trace, problem=replace(trace.problem, world=world))
-        scores = judgement.scores
-        if world == "random":
-            scores = tuple(float(rng.random() < 0.5) for _ in scores)
-        traces.append(trace)
-        judgements.append(judged(trace, scores))
+    for p in range(n):
+        world = ("true", "random", "meta")[p % 3]
+        problem = Problem(f"Sums {p}?", id=f"p{p}", world=world)
+        for k in range(4):
+            right = rng.random() < 0.5
+            tens = [rng.randint(1, 9) for _ in range(rng.randint(1, 3))]
+            lines = [
+                f"{rng.randint(1, 9)}+{rng.randint(1, 9)}={t}{2 * rng.randint(0, 4) + (not right)}\n"
+                for t in tens
+            ]
+            trace = graded(replace(trace_of(problem, lines), draw=k), right)
+            scores = tuple(float(rng.random() < 0.5 if world == "random" else right) for _ in lines)
+            traces.append(trace)
+            judgements.append(judged(trace, scores))
     return ToyLabels(traces, judgements)
 
 
@@ -52,7 +59,7 @@ def test_a_domain_with_random_labels_ends_below_one_and_weights_average_one(lm, 
     report = BilevelTrainer.report
     monkeypatch.setattr(BilevelTrainer, "report", lambda self: loops.append(self) or report(self))
     objective = dreamprm(meta=is_meta, weights_lr=0.1, unroll=2)
-    train(domains(), backbone=lm, out=tmp_path, objective=objective, **FAST)
+    train(domains(120), backbone=lm, out=tmp_path, objective=objective, **{**FAST, "epochs": 6})
     found = json.loads((tmp_path / "training.json").read_text())["domain_weights"]
     assert set(found) == {"true", "random"}
     assert found["random"] < 0.9 < 1.1 < found["true"]
@@ -64,8 +71,8 @@ def test_a_domain_with_random_labels_ends_below_one_and_weights_average_one(lm, 
 
 def test_frozen_weights_reproduce_uniform_training(lm, tmp_path):
     """The same rows through the ordinary loop; and weights that move do change the model."""
-    data = domains(30)
-    quick = {**FAST, "epochs": 2}
+    data = domains(15)
+    quick = {**FAST, "epochs": 1.5}
 
     def final(name, objective):
         return train(data, backbone=lm, out=tmp_path / name, objective=objective, **quick).score(

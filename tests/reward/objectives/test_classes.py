@@ -66,7 +66,7 @@ def test_labels_that_are_no_ratings_are_counted_and_an_unknown_option_is_refused
 
 
 def test_one_model_says_validity_and_redundancy(lm, tmp_path):
-    plain = toy_labels(100)
+    plain = toy_labels(80)
     scores = [tuple(rating(s) for s in t.step_texts) for t in plain.traces]
     data = ToyLabels(plain.traces, [judged(t, s) for t, s in zip(plain.traces, scores)])
     prm = train(data, backbone=lm, out=tmp_path, objective="lightman", **FAST)

@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import Any
 
 from preceptor.errors import InputError
-from preceptor.judgement import Question
 from preceptor.reward.examples import Dropped, Group, Labelled, examples
 from preceptor.reward.head import HeadSpec, LogitsLinear
 from preceptor.reward.link import SIGMOID
@@ -79,7 +78,6 @@ def dreamprm(
         link=SIGMOID,
         rows=rows,
         trainer=trainer,
-        question=Question.VALUE,
         source="DreamPRM (arXiv 2505.20241)",
     )
 
