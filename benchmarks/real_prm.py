@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from real_prm_rules import rules
+from real_prm_rules import Logistic, Rule, rules
 from real_prm_split import Overlap, Sides, check_written, read_sides, write_split
 
 from preceptor.bench.discrimination import auroc
@@ -330,10 +330,16 @@ def train_variant(name: str, sides: Sides, out: Path, size: Size) -> None:
 
 @dataclass
 class Remembered:
-    """A scorer that scores each trace once."""
+    """A scorer that scores each trace once, whichever run it was in."""
 
     scorer: Scorer
+    file: Path | None = None
     known: dict[str, Judgement] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.file is not None:
+            own = [Judgement.from_record(r) for r in json_lines(self.file)]
+            self.known |= {j.trace: j for j in own if j.source == self.source}
 
     @property
     def source(self) -> Source:
@@ -345,7 +351,11 @@ class Remembered:
 
     def score(self, traces: Sequence[Trace]) -> list[Judgement]:
         new = [t for t in traces if t.id not in self.known]
-        self.known |= {j.trace: j for j in self.scorer.score(new)}
+        found = self.scorer.score(new) if new else []
+        self.known |= {j.trace: j for j in found}
+        if self.file is not None and found:
+            with self.file.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(j.to_record()) + "\n" for j in found)
         return [self.known[t.id] for t in traces]
 
 
@@ -434,21 +444,41 @@ def evaluate_all(sides: Sides, out: Path, size: Size, names: Sequence[str]) -> N
     (out / "items").mkdir(exist_ok=True)
     found = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else {}
     fitted_on = [i for i in sides.fit if i.trace.problem.world == "processbench"]
-    for name, rule in rules(fitted_on).items():
+    known = rules(fitted_on)
+    shape = known["shape"]
+    for name, rule in known.items():
         if name not in found:
             found[name] = evaluate(name, rule, sides, out, size)
     for name in names:
         directory = out / "models" / name
-        if name not in found and (directory / "cost.json").exists():
+        if not (directory / "cost.json").exists():
+            continue
+        model = Remembered(load_scorer(directory), out / "items" / f"{name}.scores.jsonl")
+        if name not in found:
             print(f"evaluate {name}", flush=True)
-            found[name] = evaluate(name, load_scorer(directory), sides, out, size)
+            found[name] = evaluate(name, model, sides, out, size)
             trained = json.loads((directory / "training.json").read_text(encoding="utf-8"))
             keep = ("parity", "held_out", "problems", "rows", "dropped", "objective")
             found[name]["training"] = {k: trained[k] for k in keep}
             found[name]["cost"] = json.loads((directory / "cost.json").read_text(encoding="utf-8"))
+        both = f"{name} + shape"
+        if both not in found:
+            found[both] = evaluate(both, together(both, shape, model, sides.tuning), sides, out, size)
     for row in found.values():
         row["over"] = {base: against(row["rows"], found[base]["rows"], size) for base in BASES}
     path.write_text(json.dumps({**stamp(), "rows": found}) + "\n", encoding="utf-8")
+
+
+def together(name: str, one: Scorer, other: Scorer, items: Sequence[LabelledTrace]) -> Rule:
+    """Logistic regression on the log-odds of two scorers: does the one know what the other does not?"""
+
+    def features(trace: Trace) -> np.ndarray:
+        scores = [scorer.score([trace])[0].scores for scorer in (one, other)]
+        filled = [[0.5 if s is None else s for s in own or [None] * len(trace.steps)] for own in scores]
+        odds = np.clip(np.array(filled, dtype=float).T, 1e-6, 1 - 1e-6)
+        return np.concatenate([np.log(odds / (1 - odds)), np.ones((len(odds), 1))], axis=1)
+
+    return Rule(name, Logistic(features, items))
 
 
 def stamp() -> dict[str, Any]:

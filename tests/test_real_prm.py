@@ -141,7 +141,8 @@ def run(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_all_stages_go_through_on_a_few_rows(run: Path, capsys: pytest.CaptureFixture[str]):
     found = json.loads((run / "results.json").read_text())["rows"]
-    assert list(found) == ["no-error", "usual-position", "random", "step-index", "length", "shape", "prm"]
+    names = ["no-error", "usual-position", "random", "step-index", "length", "shape", "prm", "prm + shape"]
+    assert list(found) == names
     prm = found["prm"]
     assert prm["training"]["parity"]["max_difference"] < 1e-5
     assert prm["scored_tokens"] > 0

@@ -15,6 +15,9 @@ from preceptor.cli.reading import KINDS, labels_of, traces_of
 if TYPE_CHECKING:
     pass
 
+ENOUGH = 10
+"""Held-out problems with several graded traces from which on picking among them is worth a table."""
+
 
 def train(
     labels: Annotated[Path, typer.Option("--labels", help=f"{KINDS.capitalize()}.")],
@@ -79,7 +82,7 @@ def train(
     kept = set(report["held_out_problems"])
     traces = [t for t in found.traces if t.problem.id in kept]
     picks = selection(traces, prm.score(traces))
-    shown = "" if picks is None else "\n" + picks.table()
+    shown = "" if picks is None or picks.problems < ENOUGH else "\n" + picks.table()
     held = report["held_out"]
     parity = f"parity {report['parity']['max_difference']:.1e}"
     words = f"{report['rows']} rows, {parity}, held out: {json.dumps(held)}{shown}\n{out}"

@@ -31,8 +31,10 @@ def doctor_page(diagnosis: Diagnosis) -> Report:
         found = [f for f in diagnosis.findings if f.verdict is verdict]
         if found:
             page.section(TITLES[verdict])
+            advised = any(f.advice for f in found)
             page.table(
-                ["check", "what was found", "what to do"], [[f.check, f.what, f.advice] for f in found]
+                ["check", "what was found", *(["what to do"] if advised else [])],
+                [[f.check, f.what, *([f.advice] if advised else [])] for f in found],
             )
     _attacks(page, diagnosis.findings)
     page.section("How these figures came about")
