@@ -7,7 +7,7 @@ a separator after each step, and Llama bodies with random weights. A score is th
 linear head at a separator; the head is the same for all ways, so scores differ only by hidden states.
 
     per step     one forward pass for each step over all that stands before it, as several public wrappers do
-    padded       batches of 16 in the order given, padded, with an attention mask
+    padded       batches of 16 (--batch) in the order given, padded, with an attention mask
     packed       `PackedForward`
     prefixes     every beginning of a third of the traces, each a row of its own
     beams        16 problems (--problems) x 8 beams x 6 steps, scored after each step: cache against re-encoding
@@ -217,11 +217,17 @@ def main() -> None:
     parser.add_argument("--traces", type=int, default=48)
     parser.add_argument("--problems", type=int, default=16, help="of the beam search")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--batch", type=int, default=16, help="rows of a padded batch")
+    parser.add_argument("--min-steps", type=int, default=1, help="leave shorter solutions out")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
     args = parser.parse_args()
     core = tokenizer(args.data)
-    rows = [r for p, s in solutions(args.data, args.traces) if (r := render(core, p, s))]
+    rows = [
+        r
+        for p, s in solutions(args.data, args.traces)
+        if (r := render(core, p, s)) and len(s) >= args.min_steps
+    ]
     body = body_of(args.size, getattr(torch, args.dtype), core.get_vocab_size())
     bench = Bench(body, torch.randn(body.config.hidden_size) / body.config.hidden_size**0.5, rows)
     with torch.inference_mode():
@@ -243,7 +249,7 @@ def run(bench: Bench, args: argparse.Namespace) -> None:
     if "traces" in args.parts:
         ways = {
             "per step": lambda: per_step(bench, rows),
-            "padded": lambda: padded(bench, rows),
+            "padded": lambda: padded(bench, rows, args.batch),
             "packed": lambda: packed(bench, rows, forward),
         }
         show("traces", ways, tokens, rate, args.repeat)
@@ -251,7 +257,7 @@ def run(bench: Bench, args: argparse.Namespace) -> None:
         some = rows[: max(1, args.traces // 3)]
         parts = prefixes(some)
         ways = {
-            "padded": lambda: padded(bench, parts),
+            "padded": lambda: padded(bench, parts, args.batch),
             "packed": lambda: packed(bench, parts, forward),
         }
         show("prefixes", ways, sum(len(r.ids) for r in some), rate, args.repeat)
