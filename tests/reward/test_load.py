@@ -66,6 +66,11 @@ def test_a_language_model_is_not_a_scorer(tmp_path):
         load_scorer(backbone(tmp_path))
 
 
+def test_an_option_that_the_scorer_does_not_have_is_an_input_error(directory):
+    with pytest.raises(InputError, match="'color'"):
+        load_scorer(directory, color="red")
+
+
 def test_what_is_no_directory_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="world:NAME"):
         load_scorer(tmp_path / "nothing")

@@ -34,6 +34,22 @@ def load_scorer(
     what such a checkpoint, or the world's oracle, answers. `options` go to the scorer: `device`, `dtype`,
     `batch_tokens`, and what its family needs besides.
     """
+    try:
+        return _opened(spec, format, separator, question, options)
+    except TypeError as e:
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(e))
+        if unknown is None or unknown[1] not in options:
+            raise
+        raise InputError(f"scorer {spec}: got the option {unknown[1]!r}, which it does not have ({e})") from e
+
+
+def _opened(
+    spec: str | Path,
+    format: str | None,
+    separator: str | None,
+    question: Question | str,
+    options: dict[str, Any],
+) -> Scorer:
     if str(spec).startswith("world:"):
         return _oracle(str(spec).removeprefix("world:"), Question(question))
     if str(spec) == "step-confidence":
