@@ -14,7 +14,7 @@ from public problems with solutions; whatever shares an evaluation problem with 
     table      the results as markdown
 
 Every stage leaves files in `--out` and is skipped where they are there. `--quick` runs all of it on a few dozen
-rows in seconds; its figures mean nothing. Left out: a search for good settings.
+rows in seconds; its figures mean nothing. Left out: a search for good settings, several seeds.
 """
 
 from __future__ import annotations
