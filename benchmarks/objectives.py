@@ -279,7 +279,7 @@ def table() -> None:
             r["objective"],
             r["labels"],
             shown(r["f1"]),
-            shown(r["auroc"]),
+            shown(r["auroc"] if r["f1"] else None),  # one score per solution says nothing of its steps
             shown(r["value_auroc"]),
             ece,
             f"{r['within']:.3f}",

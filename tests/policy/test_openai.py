@@ -549,7 +549,15 @@ def test_retry_after_is_read_as_number_or_date(header, seconds):
 # Interruption, identity, secrets
 
 
-def test_an_interrupt_cancels_the_calls_in_flight_and_goes_on():
+@pytest.fixture
+def interruptible():
+    """A shell starts background jobs with the interrupt ignored, and then there is nothing to test."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_cancels_the_calls_in_flight_and_goes_on(interruptible):
     with serving(silent) as server:
         policy = OpenAIPolicy(server.url, "m", concurrency=4)
         main = threading.main_thread().ident
