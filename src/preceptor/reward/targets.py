@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from preceptor.judgement import Judgement
+from preceptor.reward.labels import after_error
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,11 @@ def step_targets(judgement: Judgement, config: TargetConfig) -> tuple[float | No
     if judgement.scores is None:
         return ()
     values = [_evidence(judgement, t, score) for t, score in enumerate(judgement.scores)]
-    error = next((t for t, v in enumerate(values) if v is not None and v < config.threshold), len(values))
+    threshold = config.threshold
     if config.objective == "hard":
-        values = [None if v is None else float(v >= config.threshold) for v in values]
-    if config.after_error != "keep":
-        after = None if config.after_error == "mask" else 0.0
-        values = [*values[: error + 1], *[after] * (len(values) - error - 1)]
+        values = [None if v is None else float(v >= threshold) for v in values]
+        threshold = 0.5
+    values = list(after_error(values, config.after_error, threshold=threshold))
     for t, value in enumerate(values):
         if value is not None and not 0 <= value <= 1:
             raise ValueError(
