@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 # Tiny models are slower on several threads, and much slower when two processes share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-import os
-from pathlib import Path
-
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
