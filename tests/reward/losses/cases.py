@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from preceptor.reward.losses import LOSSES
+from tests.reward.losses.table import LOSSES
 
 ROWS, STEPS = 6, 5
 WIDTHS = {"class_index": 3, "ensemble": 4, "channels": 3, "saffron": 7, "token_pairs": 3}

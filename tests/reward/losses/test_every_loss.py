@@ -12,8 +12,8 @@ import torch
 
 from preceptor.errors import InputError
 from preceptor.reward import losses
-from preceptor.reward.losses import LOSSES
 from tests.reward.losses.cases import ROWS, STEPS, case
+from tests.reward.losses.table import LOSSES
 
 ALL = pytest.mark.parametrize("name", sorted(LOSSES))
 

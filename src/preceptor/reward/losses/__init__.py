@@ -18,16 +18,11 @@ no influence. Losses on pairs take rows [chosen_0, rejected_0, chosen_1, rejecte
     likelihood.py   sft
     masked.py       what they share
 
-`LOSSES` names them with the shapes they expect. To add one: a function in the file of its family and a row
-there. The targets are made by `preceptor.reward.labels`.
+To add one: a function in the file of its family, and a row in `tests/reward/losses/table.py`, which holds it to what
+all have in common. The targets are made by `preceptor.reward.labels`.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from torch import Tensor
 
 from preceptor.reward.losses.bilevel import domain_mse, domain_weights, hypergradient, meta_mse
 from preceptor.reward.losses.binary import balance, bce, ce, class_index, position_weights
@@ -56,54 +51,7 @@ from preceptor.reward.losses.regression import channels, hindsight, saffron, ste
 from preceptor.reward.losses.two_heads import birm, birm_solution, birm_value
 from preceptor.reward.losses.value import mse, ovm, tvm
 
-
-@dataclass(frozen=True)
-class Loss:
-    """A loss and what it must be fed."""
-
-    loss: Callable[..., Tensor]
-    width: int | None = 1
-    """C, outputs of the head per readout; None: the data decide (classes, heads, channels, vocabulary)."""
-    channels: int | None = 1
-    """K, targets per readout; None: as many as the data have."""
-    pairs: bool = False
-    """Rows come as [chosen, rejected, ...]."""
-    logprobs: bool = False
-    """The outputs are log-probabilities of tokens, not outputs of a head."""
-    needs: tuple[str, ...] = ()
-    """Keywords that hold tensors of the batch and must be given."""
-
-
-LOSSES: dict[str, Loss] = {
-    "bce": Loss(bce),
-    "birm": Loss(birm, width=2, channels=2),
-    "ce": Loss(ce, width=2),
-    "channels": Loss(channels, width=None, channels=None),
-    "class_index": Loss(class_index, width=None),
-    "cooper": Loss(cooper, pairs=True),
-    "domain_mse": Loss(domain_mse, needs=("domains", "a")),
-    "dpo": Loss(dpo, pairs=True, logprobs=True),
-    "ensemble": Loss(ensemble, width=None),
-    "freeprm": Loss(freeprm, width=3),
-    "hindsight": Loss(hindsight),
-    "implicit_ce": Loss(implicit_ce, logprobs=True, needs=("outcome",)),
-    "kto": Loss(kto, pairs=True, logprobs=True),
-    "meta_mse": Loss(meta_mse, needs=("outcome",)),
-    "mse": Loss(mse),
-    "nca": Loss(nca, pairs=True, logprobs=True),
-    "ovm": Loss(ovm),
-    "pairwise": Loss(pairwise, pairs=True),
-    "pqm": Loss(pqm),
-    "saffron": Loss(saffron, width=None, channels=None),
-    "sft": Loss(sft, logprobs=True),
-    "steps_and_trajectory": Loss(steps_and_trajectory, channels=2),
-    "token_pairs": Loss(token_pairs, width=None, channels=None),
-    "tvm": Loss(tvm),
-}
-
 __all__ = [
-    "LOSSES",
-    "Loss",
     "balance",
     "bce",
     "birm",
