@@ -48,7 +48,7 @@ from preceptor.bench.processbench import ProcessBenchReport, bench_processbench
 from preceptor.bench.statistics import bootstrap, cluster_sums, percentile_interval, resampled_sums
 from preceptor.judgement import Judgement, Question, Scorer, Source
 from preceptor.policy.render import text_ids
-from preceptor.reward.labels.first_error import first_error_targets
+from preceptor.annotate.rules.first_error import first_error_targets
 from preceptor.trace import Trace, steps_from_ends
 from preceptor.worlds.readers import LabelledTrace
 

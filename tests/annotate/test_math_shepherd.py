@@ -96,7 +96,7 @@ def test_truncated_rollouts_are_unknown_not_wrong():
 
 
 def test_undecided_rollouts_leave_the_rate_and_are_counted(monkeypatch: pytest.MonkeyPatch):
-    import preceptor.annotate.montecarlo as montecarlo
+    import preceptor.annotate.rollout.montecarlo as montecarlo
 
     def half_undecided(pairs, finishes):
         verdicts = (Verdict.UNDECIDED, Verdict.CORRECT, Verdict.INCORRECT, Verdict.CORRECT)
@@ -185,11 +185,12 @@ def test_judgements_do_not_depend_on_batching_or_order():
 
 def test_sampled_ids_of_a_prefix_go_to_the_policy_that_sampled_them_and_to_no_other():
     ids, ends = (10, 11, 12, 13, 14), (4, 12, 12, 24, 35)
+    # The third token adds no character (say, the first byte of the next one): it is not of the prefix.
     given = trace(3, token_ids=ids, token_ends=ends)
     assert [s.end for s in given.steps] == [12, 24, 35]
     own = Scripted(until(9), fingerprint="writer")
     MathShepherd(own, rollouts=1).score([given])
-    assert [r.prefix_ids for r in own.asked] == [ids[:3], ids[:4]]
+    assert [r.prefix_ids for r in own.asked] == [ids[:2], ids[:4]]
     other = Scripted(until(9))
     MathShepherd(other, rollouts=1).score([given])
     assert [r.prefix_ids for r in other.asked] == [None, None]

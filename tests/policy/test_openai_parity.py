@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from preceptor.annotate.judges import Asking, StepJudge
 from preceptor.generation import Message, Request
 from preceptor.policy import TransformersPolicy
 from preceptor.policy.openai import OpenAIPolicy
 from preceptor.policy.render import prompt_ids, text_ids
-from preceptor.reward.judges import Asking, StepJudge
 from preceptor.trace import Problem, Trace, steps_from_ends
 from tests.policy.http_server import Call, serving
 

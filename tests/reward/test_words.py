@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from preceptor.annotate.judges import Asking, StepJudge
 from preceptor.errors import InputError
 from preceptor.generation import Sampling
 from preceptor.judgement import Question
 from preceptor.policy import load_policy, sample
 from preceptor.reward import load_scorer
-from preceptor.reward.judges import Asking, StepJudge
 from preceptor.reward.likelihood import Uncertainty
 from preceptor.reward.words import OVER_POLICY
 from preceptor.worlds import arithmetic

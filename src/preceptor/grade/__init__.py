@@ -4,7 +4,8 @@
 reasons. One file a grader: `gsm8k`, `math_is_equiv`, `prm800k`, `math_verify`, `cascade` (name `math`, the
 default for mathematics), `numeric`, `exact`, `choice`, `countdown`. Shared parts: `boxed.py` (the last box),
 `expression.py` (arithmetic without `eval`), `calculator.py` (GSM8K's calculator notes as step labels),
-`workers.py` and `worker.py` (sympy in child processes under a clock).
+`workers.py` and `worker.py` (sympy in child processes under a clock), `sandbox.py` and `sandbox_child.py` (`Sandbox`:
+Python that a model wrote, sealed off).
 
 To add a grader: a file with `extract`, `compare` and `canonical` that ends in one `Grader(...)`, an entry in
 `GRADERS`, a row in the attack tests: the empty string, `{`, a wrong sign and plain praise must be refused.
@@ -14,12 +15,14 @@ from preceptor.grade.calculator import CalculatorNote, calculator_notes, strip_c
 from preceptor.grade.expression import ExpressionError, evaluate, parse
 from preceptor.grade.grader import Grader
 from preceptor.grade.grading import GRADERS, canonical, equivalent, grade, grade_many
+from preceptor.grade.sandbox import Sandbox
 
 __all__ = [
     "GRADERS",
     "CalculatorNote",
     "ExpressionError",
     "Grader",
+    "Sandbox",
     "calculator_notes",
     "canonical",
     "equivalent",

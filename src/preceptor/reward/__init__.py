@@ -10,12 +10,12 @@ A discriminative model is composed of small parts, each its own file:
 Other models: two_pass.py (PathFinder), implicit.py (two language models), generative/ (verdicts that are
 written), remote.py (behind a vLLM server).
 
-Training: objective.py and objectives/ (what is trained), labels/ (targets), losses/, examples.py (rows),
-trainer.py, training.py (`train`), language.py (models that are language models), metrics.py, parity.py (serving
-gives the trained scores).
+Training: objective.py and objectives/ (what is trained; the targets are rules of `annotate.rules`), losses/,
+examples.py (rows), trainer.py, training.py (`train`), language.py (models that are language models), metrics.py,
+parity.py (serving gives the trained scores).
 
-Scorers without training: judges/ (language models that judge), likelihood/ (what a model makes of a given text),
-probes/ (small heads on frozen states). combine/: scorers made of scorers.
+Scorers without training: likelihood/ (what a model makes of a given text), probes/ (small heads on frozen
+states); judges live in `annotate.judges`. combine/: scorers made of scorers.
 
 `load.py` opens any of them by name; `words.py` those that need a policy alone. To add a family of checkpoints: a
 record in `formats/`. To add an objective: a file in `objectives/`. To add a way of rendering: a dataclass with

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from preceptor.annotate.judges.verdict import verdict_word
 from preceptor.errors import InputError
 from preceptor.judgement import Scorer
 from preceptor.policy.transformers_policy import TransformersPolicy
@@ -30,7 +31,6 @@ from preceptor.reward.generative import (
     style_from_record,
 )
 from preceptor.reward.generative.talk import Talk, Turn, converse, judged
-from preceptor.reward.judges.verdict import verdict_word
 from preceptor.reward.language_model import logprobs
 from preceptor.reward.language_rows import balanced, taught_example, verdict_rows, with_reference
 from preceptor.reward.link import VALUE

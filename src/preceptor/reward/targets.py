@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from preceptor.annotate.rules import after_error
 from preceptor.judgement import Judgement
-from preceptor.reward.labels import after_error
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from preceptor.errors import InputError
 from preceptor.judgement import Scorer
 
 OVER_POLICY = {
-    "belief": "likelihood:Belief",
-    "crew": "likelihood:CRew",
-    "critique": "judges:Critique",
-    "judge": "judges:StepJudge",
-    "rationalyst": "likelihood:Rationalyst",
-    "self-prm": "judges:SelfPRM",
-    "uncertainty": "likelihood:Uncertainty",
+    "belief": "reward.likelihood:Belief",
+    "crew": "reward.likelihood:CRew",
+    "critique": "annotate.judges:Critique",
+    "judge": "annotate.judges:StepJudge",
+    "rationalyst": "reward.likelihood:Rationalyst",
+    "self-prm": "annotate.judges:SelfPRM",
+    "uncertainty": "reward.likelihood:Uncertainty",
 }
 
 
@@ -33,9 +33,9 @@ def over_policy(word: str, options: dict[str, Any]) -> Scorer | None:
     from preceptor.policy import load_policy
 
     room, _, name = OVER_POLICY[kind].partition(":")
-    make: Callable[..., Scorer] = getattr(import_module(f"preceptor.reward.{room}"), name)
-    if room == "judges" and options.pop("chat", True) in (False, "false"):
-        from preceptor.reward.judges import Asking
+    make: Callable[..., Scorer] = getattr(import_module(f"preceptor.{room}"), name)
+    if room == "annotate.judges" and options.pop("chat", True) in (False, "false"):
+        from preceptor.annotate.judges import Asking
 
         options["asking"] = Asking(chat=False, lead="Verdict:")
     try:

@@ -8,7 +8,8 @@ import pytest
 
 from preceptor.errors import InputError
 from preceptor.generation import Message, Sampling
-from preceptor.reward.generative import GenerativePRM, GenPRM, Sandbox
+from preceptor.grade import Sandbox
+from preceptor.reward.generative import GenerativePRM, GenPRM
 from preceptor.reward.generative.genprm import ANALYZE, OUTPUT, SYSTEM, VERIFY
 from preceptor.usage import Usage
 from tests.reward.generative.verifiers import Verifier, trace_of

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from preceptor.annotate.rules import after_error, last_only, rating_classes
 from preceptor.errors import InputError
-from preceptor.reward.labels import after_error, last_only, rating_classes
 from preceptor.reward.losses import balance, bce, ce, class_index, position_weights
 
 FULL = torch.ones(3, 5, 1, dtype=torch.bool)

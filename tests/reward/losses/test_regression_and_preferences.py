@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from preceptor.annotate.rules import with_trajectory
 from preceptor.errors import InputError
-from preceptor.reward.labels import with_trajectory
 from preceptor.reward.losses import (
     bce,
     ce,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from preceptor.annotate.rules import copy_outcome, hindsight_values, last_only, token_values
 from preceptor.errors import InputError
-from preceptor.reward.labels import copy_outcome, hindsight_values, last_only, token_values
 from preceptor.reward.losses import hindsight, mse, ovm, tvm
 
 

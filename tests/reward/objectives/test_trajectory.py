@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from preceptor.annotate.rules import combined_score
 from preceptor.judgement import Question, Source
 from preceptor.reward.examples import Dropped
 from preceptor.reward.format import Format
-from preceptor.reward.labels import combined_score
 from preceptor.reward.model import build
 from preceptor.reward.objectives import OBJECTIVES, reasonflux
 from preceptor.reward.objectives.trajectory import END, LAYOUT

@@ -8,7 +8,6 @@
 
     talk.py       talks as generators, run in batches; parts that remember who wrote them
     style.py      what styles share: untrusted text, the verdict question, training texts
-    sandbox.py    `Sandbox`: runs a model's Python sealed off (sandbox_child.py is the process)
 
 `formats/generative.py` opens the public checkpoints; `reward/language.py` trains such models. To add a style: a
 frozen dataclass with the members of `style.Style`, a row in `STYLES`, and a record in `formats/generative.py`.
@@ -21,7 +20,6 @@ from typing import Any
 from preceptor.reward.generative.genprm import GenPRM
 from preceptor.reward.generative.multi_rm import GenORM, MultiGenPRM
 from preceptor.reward.generative.rprm import RPRM
-from preceptor.reward.generative.sandbox import Sandbox
 from preceptor.reward.generative.scorer import GenerativePRM, style_from_record
 from preceptor.reward.generative.style import Style, Taught
 from preceptor.reward.generative.talk import Chain, Part
@@ -38,7 +36,6 @@ __all__ = [
     "GenerativePRM",
     "MultiGenPRM",
     "Part",
-    "Sandbox",
     "Style",
     "Taught",
     "ThinkPRM",

@@ -23,8 +23,8 @@ from typing import Any, ClassVar
 
 from preceptor.errors import InputError, ItemError
 from preceptor.generation import Message, Sampling
+from preceptor.grade.sandbox import Sandbox
 from preceptor.judgement import Question
-from preceptor.reward.generative.sandbox import Sandbox
 from preceptor.reward.generative.style import Taught, by_writer, defused, no_verdict, seen
 from preceptor.reward.generative.talk import Asking, Chain, Part, Talk, Turn, Voice, judged
 from preceptor.trace import Finish, Trace

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from preceptor.annotate.judges.verdict import check_template, fill
 from preceptor.generation import Message, Sampling
 from preceptor.judgement import Question
 from preceptor.reward.generative.style import Taught, ask_at, by_writer, defused, seen
 from preceptor.reward.generative.talk import Asking, Part, Talk, Turn, Voice, judged
-from preceptor.reward.judges.verdict import check_template, fill
 from preceptor.trace import Trace
 
 ASKED = "Is the step correct (Yes/No)?"

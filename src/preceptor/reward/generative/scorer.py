@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from preceptor.annotate.judges.asking import no_steps
+from preceptor.annotate.judges.critique import vote
 from preceptor.errors import InputError, ItemError, ModelError
 from preceptor.generation import Chooser, Policy, Sampling
 from preceptor.judgement import Judgement, Question, Source
 from preceptor.reward.generative.style import Style
 from preceptor.reward.generative.talk import NO_VERDICT, Chain, Talk, Voice, converse
 from preceptor.reward.generative.thinkprm import first_error
-from preceptor.reward.judges.asking import no_steps
-from preceptor.reward.judges.critique import vote
 from preceptor.trace import Trace
 from preceptor.usage import Ledger, Usage
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from preceptor.annotate.judges.verdict import fence
 from preceptor.errors import ItemError
 from preceptor.generation import Message, Sampling
 from preceptor.judgement import Question
 from preceptor.reward.generative.talk import NO_VERDICT, Asking, Broken, Part, Talk, Turn, Voice
-from preceptor.reward.judges.verdict import fence
 from preceptor.trace import Finish, Trace
 
 LABEL = re.compile(r"\s*(?:#+\s*)?\**\s*(?:step|paragraph)\s*\d+\s*\**\s*[:.)]\s*\**\s*", re.IGNORECASE)

@@ -15,9 +15,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
+from preceptor.annotate.judges.asking import once
 from preceptor.errors import InputError, ItemError
 from preceptor.generation import Choice, Chooser, Continuation, Message, Policy, Reader, Request, Sampling
-from preceptor.reward.judges.asking import once
 from preceptor.trace import Finish, Problem, content_id
 from preceptor.usage import Usage
 

@@ -19,7 +19,7 @@ no influence. Losses on pairs take rows [chosen_0, rejected_0, chosen_1, rejecte
     masked.py       what they share
 
 To add one: a function in the file of its family, and a row in `tests/reward/losses/table.py`, which holds it to what
-all have in common. The targets are made by `preceptor.reward.labels`.
+all have in common. The targets are made by `preceptor.annotate.rules`.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from preceptor.annotate.rules import rating_classes, rating_targets
+from preceptor.annotate.rules.ratings import Neutral
 from preceptor.judgement import Question
 from preceptor.reward.examples import Dropped, Group, Labelled, examples
 from preceptor.reward.head import Linear
-from preceptor.reward.labels import rating_classes, rating_targets
-from preceptor.reward.labels.ratings import Neutral
 from preceptor.reward.link import Link
 from preceptor.reward.losses import class_index
 from preceptor.reward.objective import Objective

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from preceptor.annotate.rules import aligned, error_positions, mix
 from preceptor.judgement import Judgement, first_below
 from preceptor.reward.examples import Labelled, Labels
-from preceptor.reward.labels import aligned, error_positions, mix
 from preceptor.reward.objective import Objective
 from preceptor.reward.objectives.binary import SOFT_CE
 from preceptor.trace import Trace, steps_from_ends

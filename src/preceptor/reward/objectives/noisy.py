@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from preceptor.annotate.rules import balance_positions, copy_outcome, propagate, scan_targets
 from preceptor.judgement import Question
 from preceptor.reward.examples import Dropped, Group, Labelled, examples
 from preceptor.reward.head import Linear
-from preceptor.reward.labels import balance_positions, copy_outcome, propagate, scan_targets
 from preceptor.reward.link import Link
 from preceptor.reward.losses import freeprm
 from preceptor.reward.objective import Objective

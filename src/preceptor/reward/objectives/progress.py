@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from preceptor.annotate.rules import advantages
 from preceptor.judgement import Question
 from preceptor.reward.examples import Dropped, Group, Labelled, examples
 from preceptor.reward.head import Linear
-from preceptor.reward.labels import advantages
 from preceptor.reward.link import VALUE
 from preceptor.reward.losses import mse
 from preceptor.reward.objective import Objective

@@ -19,11 +19,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from preceptor.annotate.rules import token_values
 from preceptor.errors import InputError
 from preceptor.judgement import Question
 from preceptor.reward.examples import Dropped, Example, Group, Labelled
 from preceptor.reward.head import NextTokenValue, NextTokenValueModule
-from preceptor.reward.labels import token_values
 from preceptor.reward.layout import Tagged
 from preceptor.reward.link import VALUE
 from preceptor.reward.losses import saffron as saffron_loss

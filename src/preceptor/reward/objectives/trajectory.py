@@ -18,10 +18,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from preceptor.annotate.rules import with_trajectory
 from preceptor.judgement import Question
 from preceptor.reward.examples import Dropped, Group, Labelled, Target
 from preceptor.reward.head import Linear, Mlp
-from preceptor.reward.labels import with_trajectory
 from preceptor.reward.layout import Tagged
 from preceptor.reward.link import SIGMOID, SOFTMAX
 from preceptor.reward.losses import ce, steps_and_trajectory

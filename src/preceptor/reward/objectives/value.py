@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from preceptor.annotate.rules import copy_outcome, token_values
 from preceptor.judgement import Question
 from preceptor.reward.examples import Dropped, Example, Group, Labelled, examples
 from preceptor.reward.head import Linear, Mlp
-from preceptor.reward.labels import copy_outcome, token_values
 from preceptor.reward.link import SIGMOID, VALUE
 from preceptor.reward.losses import hindsight, ovm, tvm
 from preceptor.reward.objective import Objective

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from preceptor.annotate.judges import Asking, Critique, SelfPRM, StepJudge
 from preceptor.generation import Sampling
 from preceptor.policy import TransformersPolicy
-from preceptor.reward.judges import Asking, Critique, SelfPRM, StepJudge
 from preceptor.usage import Usage
-from tests.reward.judges.oracle import scripted_traces
+from tests.annotate.judges.oracle import scripted_traces
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from preceptor.errors import InputError
-from preceptor.generation import Chooser, Policy
-from preceptor.judgement import Judgement, Question, Source
-from preceptor.reward.judges.asking import (
+from preceptor.annotate.judges.asking import (
     Asking,
     Reply,
     can_weigh,
@@ -27,8 +24,11 @@ from preceptor.reward.judges.asking import (
     no_steps,
     replies,
 )
-from preceptor.reward.judges.step_judge import NOTHING_BEFORE, TAGS
-from preceptor.reward.judges.verdict import check_template, fence, fill
+from preceptor.annotate.judges.step_judge import NOTHING_BEFORE, TAGS
+from preceptor.annotate.judges.verdict import check_template, fence, fill
+from preceptor.errors import InputError
+from preceptor.generation import Chooser, Policy
+from preceptor.judgement import Judgement, Question, Source
 from preceptor.trace import Trace
 from preceptor.usage import Usage
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from preceptor.errors import InputError
-from preceptor.reward.generative import Sandbox
+from preceptor.grade import Sandbox
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the seal is Linux's")
 BOX = Sandbox(seconds=1.0)

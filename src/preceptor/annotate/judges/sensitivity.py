@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from preceptor.annotate.judges.critique import NOT_HIDDEN, Critique
+from preceptor.annotate.judges.share import Share
+from preceptor.annotate.judges.step_judge import StepJudge
 from preceptor.errors import InputError
 from preceptor.judgement import Judgement, first_below
-from preceptor.reward.judges.critique import NOT_HIDDEN, Critique
-from preceptor.reward.judges.share import Share
-from preceptor.reward.judges.step_judge import StepJudge
 from preceptor.trace import Trace
 
 Judge = TypeVar("Judge", StepJudge, Critique)

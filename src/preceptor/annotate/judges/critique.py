@@ -20,12 +20,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from preceptor.annotate.judges.asking import Asking, no_steps, once
+from preceptor.annotate.judges.verdict import boxed_index, check_template, fence, fill, paragraphs, step_index
 from preceptor.errors import InputError, ItemError
 from preceptor.generation import Continuation, Policy, Sampling
 from preceptor.grade import GRADERS
 from preceptor.judgement import NO_ERROR, Judgement, Question, Source
-from preceptor.reward.judges.asking import Asking, no_steps, once
-from preceptor.reward.judges.verdict import boxed_index, check_template, fence, fill, paragraphs, step_index
 from preceptor.trace import Finish, Trace
 from preceptor.usage import Ledger, Usage
 

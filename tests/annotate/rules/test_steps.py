@@ -1,6 +1,6 @@
 """Targets per step: ratings, first errors, outcomes, rates, SORM, SCAN, progress, hindsight.
 
-Run: python -m pytest tests/reward/labels
+Run: python -m pytest tests/annotate/rules
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ import random
 import pytest
 
 from preceptor.annotate import WorldOracle
-from preceptor.errors import InputError
-from preceptor.judgement import first_below
-from preceptor.reward import labels
-from preceptor.reward.labels import (
+from preceptor.annotate import rules as labels
+from preceptor.annotate.rules import (
     advantages,
     after_error,
     any_success,
@@ -41,6 +39,8 @@ from preceptor.reward.labels import (
     weighted_success,
     with_trajectory,
 )
+from preceptor.errors import InputError
+from preceptor.judgement import first_below
 from preceptor.trace import Grade, Trace, Verdict, steps_from_ends
 from preceptor.worlds import WORLDS
 

@@ -20,23 +20,23 @@ No torch here. To add a rule: one function in a file of its own, named here.
 
 from __future__ import annotations
 
-from preceptor.reward.labels.first_error import after_error, first_error_targets
-from preceptor.reward.labels.hindsight import hindsight_values
-from preceptor.reward.labels.mixture import Alignment, aligned, error_positions, mix, shares
-from preceptor.reward.labels.outcome import copy_outcome, last_only, outcome_target
-from preceptor.reward.labels.progress import (
+from preceptor.annotate.rules.first_error import after_error, first_error_targets
+from preceptor.annotate.rules.hindsight import hindsight_values
+from preceptor.annotate.rules.mixture import Alignment, aligned, error_positions, mix, shares
+from preceptor.annotate.rules.outcome import copy_outcome, last_only, outcome_target
+from preceptor.annotate.rules.progress import (
     advantages,
     best_of,
     effective_rewards,
     progress_labels,
     relative_progress,
 )
-from preceptor.reward.labels.rates import any_success, success_rate, weighted_success
-from preceptor.reward.labels.ratings import rating_classes, rating_targets
-from preceptor.reward.labels.scan import scan_targets
-from preceptor.reward.labels.sorm import balance_positions, propagate, result_used, used_success
-from preceptor.reward.labels.token_trie import token_values
-from preceptor.reward.labels.trajectory import combined_score, softmax_mix, with_trajectory
+from preceptor.annotate.rules.rates import any_success, success_rate, weighted_success
+from preceptor.annotate.rules.ratings import rating_classes, rating_targets
+from preceptor.annotate.rules.scan import scan_targets
+from preceptor.annotate.rules.sorm import balance_positions, propagate, result_used, used_success
+from preceptor.annotate.rules.token_trie import token_values
+from preceptor.annotate.rules.trajectory import combined_score, softmax_mix, with_trajectory
 
 __all__ = [
     "Alignment",

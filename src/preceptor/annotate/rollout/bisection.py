@@ -9,24 +9,14 @@ search around it, which also probes rollouts of rollouts and balances the labels
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from typing import ClassVar
 
-from preceptor.annotate.montecarlo import (
-    ROLLOUT_SAMPLING,
-    Evidence,
-    MonteCarlo,
-    lost_prefix,
-    obstacle,
-    outcome,
-    rollout_flags,
-)
+from preceptor.annotate.rollout.base import RolloutAnnotator, spent
+from preceptor.annotate.rollout.montecarlo import Evidence, lost_prefix, outcome, rollout_flags
 from preceptor.errors import ItemError
-from preceptor.generation import Policy, Sampling
-from preceptor.judgement import NO_ERROR, Judgement, Question, Source
-from preceptor.store import Store
-from preceptor.trace import Grade, Trace
-from preceptor.usage import Ledger, Usage
+from preceptor.judgement import NO_ERROR, Judgement
+from preceptor.trace import Trace
 
 
 class Bisection:
@@ -78,7 +68,7 @@ def monotone_violation(values: Mapping[int, float]) -> bool:
 
 
 @dataclass(frozen=True)
-class OmegaBisection:
+class OmegaBisection(RolloutAnnotator):
     """Scorer of value by bisection.
 
     `scores` holds the rate at probed prefixes, the grade (0 or 1) at the last step, and what monotony implies
@@ -87,52 +77,27 @@ class OmegaBisection:
     `"assumed-correct"`.
     """
 
-    policy: Policy
-    rollouts: int = 8
-    sampling: Sampling = field(default_factory=lambda: ROLLOUT_SAMPLING)
-    store: Store | None = field(default=None, repr=False)
-    seed: int = 0
+    name: ClassVar[str] = "omega-bisection"
+    cost: ClassVar[str] = "at most K ceil(log2 T) rollouts, 0 for a right answer"
+
     search_correct: bool = False
     """Search traces with the right answer too. A prefix of value 0 in one contradicts its own ending: it is
     reported as the first error with the flag `"monotone-violation"`."""
 
-    question = Question.VALUE
-
-    def __post_init__(self) -> None:
-        self._monte_carlo  # noqa: B018 - refuses settings that make no sense, now rather than in `score`
-
-    @cached_property
-    def _monte_carlo(self) -> MonteCarlo:
-        return MonteCarlo(self.policy, self.rollouts, self.sampling, self.store, self.seed)
-
-    @cached_property
-    def source(self) -> Source:
-        return Source.of(
-            "omega-bisection",
-            policy=self.policy.fingerprint,
-            rollouts=self.rollouts,
-            sampling=self.sampling.to_record(),
-            seed=self.seed,
-            search_correct=self.search_correct,
-        )
-
-    def score(self, traces: Sequence[Trace]) -> list[Judgement]:
-        """One judgement per trace; one batched call per round of all searches together."""
+    def judge(self, traces: Sequence[Trace]) -> list[Judgement]:
+        """One batched call per round of all searches together."""
         cases = [_Case(trace, self.search_correct) for trace in traces]
         while active := [case for case in cases if case.probe is not None]:
             points = [(case.trace, case.probe) for case in active if case.probe is not None]
-            for case, (_, t), evidence in zip(
-                active, points, self._monte_carlo.evidence(points), strict=True
-            ):
+            for case, (_, t), evidence in zip(active, points, self.monte_carlo.evidence(points), strict=True):
                 case.observe(t, evidence)
         return [self._judge(case) for case in cases]
 
     def _judge(self, case: _Case) -> Judgement:
         trace, found = case.trace, list(case.evidence.values())
-        usage = Ledger(policy=sum((e.usage for e in found), Usage()))
         error = case.error or lost_prefix(found)
-        if error is not None or case.grade is None:
-            return Judgement(trace.id, self.question, self.source, None, usage=usage, error=error)
+        if error is not None:
+            return Judgement(trace.id, self.question, self.source, None, usage=spent(found), error=error)
         lengths = range(1, len(trace.steps) + 1)
         flags = rollout_flags(found)
         if case.grade.correct and not self.search_correct:
@@ -150,7 +115,7 @@ class OmegaBisection:
             undecided=sum(e.undecided + e.failed for e in found),
             first_error=case.first_error,
             flags=flags,
-            usage=usage,
+            usage=spent(found),
         )
 
 
@@ -161,15 +126,11 @@ class _Case:
         self.trace = trace
         self.evidence: dict[int, Evidence] = {}
         self.search = Bisection(len(trace.steps))
-        self.grade: Grade | None = None
-        self.error = obstacle(trace)
-        if self.error is None:
-            self.grade = outcome(trace)
-            if not self.grade.decided:
-                self.error = ItemError("undecided", f"the trace could not be graded: {self.grade.reason}")
-        self.searched = self.grade is not None and self.error is None
-        if self.grade is not None and self.grade.correct and not search_correct:
-            self.searched = False
+        self.grade = outcome(trace)
+        self.error: ItemError | None = None
+        if not self.grade.decided:
+            self.error = ItemError("undecided", f"the trace could not be graded: {self.grade.reason}")
+        self.searched = self.error is None and (search_correct or not self.grade.correct)
 
     @property
     def probe(self) -> int | None:
@@ -182,7 +143,7 @@ class _Case:
     @property
     def first_error(self) -> int | None:
         """0-based, `NO_ERROR`, or None for unknown."""
-        right = self.grade is not None and self.grade.correct
+        right = self.grade.correct
         if right and (not self.searched or self.search.first_zero == len(self.trace.steps)):
             return NO_ERROR
         return None if self.search.first_zero is None else self.search.first_zero - 1
@@ -192,7 +153,7 @@ class _Case:
         if t in self.search.values:
             return self.search.values[t]
         if t == len(self.trace.steps):
-            return float(self.grade is not None and self.grade.correct)
+            return float(self.grade.correct)
         survives = max((s for s, value in self.search.values.items() if value > 0), default=0)
         if self.first_error == NO_ERROR or t < survives:
             return 1.0

@@ -17,14 +17,14 @@ To add a judge: a frozen dataclass with `source`, `question` and `score` that fe
 (`verdict.fence`), asks through `asking.Asking.request` and `asking.once`, and counts what it cannot read.
 """
 
-from preceptor.reward.judges.asking import Asking
-from preceptor.reward.judges.criteria import CriteriaJudge, dominates, pareto_pairs
-from preceptor.reward.judges.critique import Critique
-from preceptor.reward.judges.self_prm import SelfPRM, SelfVerdicts, kept_vote, self_verdicts
-from preceptor.reward.judges.sensitivity import Sensitivity, compared, sensitivity
-from preceptor.reward.judges.share import Share
-from preceptor.reward.judges.step_judge import StepJudge
-from preceptor.reward.judges.verdict import boxed_index, verdict_word
+from preceptor.annotate.judges.asking import Asking
+from preceptor.annotate.judges.criteria import CriteriaJudge, dominates, pareto_pairs
+from preceptor.annotate.judges.critique import Critique
+from preceptor.annotate.judges.self_prm import SelfPRM, SelfVerdicts, kept_vote, self_verdicts
+from preceptor.annotate.judges.sensitivity import Sensitivity, compared, sensitivity
+from preceptor.annotate.judges.share import Share
+from preceptor.annotate.judges.step_judge import StepJudge
+from preceptor.annotate.judges.verdict import boxed_index, verdict_word
 
 __all__ = [
     "Asking",

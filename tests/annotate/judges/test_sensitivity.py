@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from preceptor.annotate.judges import Critique, Share, StepJudge, boxed_index, compared, sensitivity
 from preceptor.errors import InputError
 from preceptor.generation import Choice, Continuation, Request
 from preceptor.judgement import NO_ERROR, Judgement, Question, Source
-from preceptor.reward.judges import Critique, Share, StepJudge, boxed_index, compared, sensitivity
 from preceptor.trace import Finish, Problem
-from tests.reward.judges.oracle import (
+from tests.annotate.judges.oracle import (
     Critic,
     Weigher,
     Words,

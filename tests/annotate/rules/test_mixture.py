@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
+from preceptor.annotate.rules import aligned, error_positions, mix, shares
 from preceptor.errors import InputError
-from preceptor.reward.labels import aligned, error_positions, mix, shares
 
 SETS = {
     "en": [f"en{i}" for i in range(100)],

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import pytest
 
 from preceptor.annotate import WorldOracle
+from preceptor.annotate.judges import Asking, StepJudge
 from preceptor.errors import InputError, ItemError
 from preceptor.generation import Choice, Continuation, Sampling
 from preceptor.judgement import NO_ERROR, Question, Scorer, first_below
 from preceptor.policy import OpenAIPolicy
-from preceptor.reward.judges import Asking, StepJudge
 from preceptor.trace import Finish, Problem
 from preceptor.usage import Usage
+from tests.annotate.judges.oracle import WORLD, Weigher, Words, first_error, scripted_traces, trace_of, truths
 from tests.policy.http_server import serving
-from tests.reward.judges.oracle import WORLD, Weigher, Words, first_error, scripted_traces, trace_of, truths
 
 
 def test_a_perfect_judge_gives_the_oracles_scores_by_either_way_of_asking():

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from preceptor.annotate.judges import CriteriaJudge, dominates, pareto_pairs
 from preceptor.errors import InputError, ItemError
 from preceptor.generation import Choice
 from preceptor.judgement import Question, Scorer
-from preceptor.reward.judges import CriteriaJudge, dominates, pareto_pairs
-from tests.reward.judges.oracle import WORLD, Weigher, Words, scripted_traces, trace_of, truths
+from tests.annotate.judges.oracle import WORLD, Weigher, Words, scripted_traces, trace_of, truths
 
 VECTORS = list(itertools.product((0.0, 0.5, 1.0), repeat=3))
 

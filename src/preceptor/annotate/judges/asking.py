@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from preceptor.annotate.judges.verdict import verdict_word
 from preceptor.errors import InputError, ItemError
 from preceptor.generation import Choice, Chooser, Continuation, Message, Policy, Request, Sampling
 from preceptor.judgement import Judgement, Question, Source
-from preceptor.reward.judges.verdict import verdict_word
 from preceptor.trace import Problem, Trace, content_id
 from preceptor.usage import Ledger, Usage
 

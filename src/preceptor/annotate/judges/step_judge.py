@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from preceptor.annotate.judges.asking import Asking, can_weigh, check_judge, judgement_of, no_steps, replies
+from preceptor.annotate.judges.verdict import check_template, fence, fill
 from preceptor.generation import Chooser, Policy
 from preceptor.judgement import Judgement, Question, Source
-from preceptor.reward.judges.asking import Asking, can_weigh, check_judge, judgement_of, no_steps, replies
-from preceptor.reward.judges.verdict import check_template, fence, fill
 from preceptor.trace import Trace
 
 TAGS = ("problem", "earlier_steps", "step")

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from preceptor.annotate.rules import copy_outcome, token_values
 from preceptor.errors import InputError
-from preceptor.reward.labels import copy_outcome, token_values
 
 
 def spell(*words):

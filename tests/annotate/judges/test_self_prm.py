@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import pytest
 
+from preceptor.annotate.judges import Asking, SelfPRM, Share, kept_vote, self_verdicts
 from preceptor.errors import InputError, ItemError
 from preceptor.generation import Choice, Continuation
 from preceptor.judgement import Question, Scorer
-from preceptor.reward.judges import Asking, SelfPRM, Share, kept_vote, self_verdicts
 from preceptor.search.vote import majority
 from preceptor.trace import Finish, Problem
 from preceptor.usage import Usage
-from tests.reward.judges.oracle import Weigher, Words, scripted_traces, solution_is_right, trace_of, truths
+from tests.annotate.judges.oracle import Weigher, Words, scripted_traces, solution_is_right, trace_of, truths
 
 ANSWERS = ["A", "B", None, "C"]
 

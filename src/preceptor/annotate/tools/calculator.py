@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from preceptor.annotate.montecarlo import obstacle, outcome
+from preceptor.annotate.rollout.montecarlo import obstacle, outcome
 from preceptor.errors import ItemError
 from preceptor.grade import calculator_notes
 from preceptor.judgement import NO_ERROR, Judgement, Question, Source

@@ -18,10 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from preceptor.errors import InputError, ItemError
-from preceptor.generation import Choice, Chooser, Continuation, Policy, Sampling
-from preceptor.judgement import Judgement, Question, Source
-from preceptor.reward.judges.asking import (
+from preceptor.annotate.judges.asking import (
     UNREAD,
     Asking,
     before_word,
@@ -30,8 +27,11 @@ from preceptor.reward.judges.asking import (
     no_steps,
     once,
 )
-from preceptor.reward.judges.share import Share
-from preceptor.reward.judges.verdict import MARKER, after_marker, check_template, fence, fill, verdict_word
+from preceptor.annotate.judges.share import Share
+from preceptor.annotate.judges.verdict import MARKER, after_marker, check_template, fence, fill, verdict_word
+from preceptor.errors import InputError, ItemError
+from preceptor.generation import Choice, Chooser, Continuation, Policy, Sampling
+from preceptor.judgement import Judgement, Question, Source
 from preceptor.trace import Trace
 from preceptor.usage import Ledger, Usage
 

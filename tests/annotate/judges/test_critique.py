@@ -10,16 +10,16 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from preceptor.annotate import WorldOracle
+from preceptor.annotate.judges import Critique
+from preceptor.annotate.judges.critique import vote, without_answer
 from preceptor.bench import bench_processbench
 from preceptor.errors import InputError
 from preceptor.generation import Continuation, Sampling
 from preceptor.judgement import NO_ERROR, Question, Scorer
-from preceptor.reward.judges import Critique
-from preceptor.reward.judges.critique import vote, without_answer
 from preceptor.trace import Finish, Grade, Problem, Verdict
 from preceptor.usage import Usage
 from preceptor.worlds.readers import read_processbench
-from tests.reward.judges.oracle import (
+from tests.annotate.judges.oracle import (
     WORLD,
     Critic,
     Words,

@@ -6,10 +6,8 @@ import time
 
 import pytest
 
-from preceptor.errors import InputError
-from preceptor.judgement import NO_ERROR
-from preceptor.reward.judges.share import Share
-from preceptor.reward.judges.verdict import (
+from preceptor.annotate.judges.share import Share
+from preceptor.annotate.judges.verdict import (
     boxed_index,
     check_template,
     fence,
@@ -18,6 +16,8 @@ from preceptor.reward.judges.verdict import (
     step_index,
     verdict_word,
 )
+from preceptor.errors import InputError
+from preceptor.judgement import NO_ERROR
 
 
 @pytest.mark.parametrize(
