@@ -75,6 +75,8 @@ class Judgement:
     """Short constants worth counting, e.g. `"monotone-violation"`, `"neutralised-separator"`."""
     usage: Ledger = field(default_factory=Ledger)
     error: ItemError | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What the data set said beyond this, mostly by the name of its format; JSON values only."""
 
     def __post_init__(self) -> None:
         for t, score in enumerate(self.scores or ()):
@@ -106,6 +108,7 @@ class Judgement:
             "flags": list(self.flags),
             "usage": self.usage.to_record(),
             "error": None if self.error is None else self.error.to_record(),
+            **({"extra": dict(self.extra)} if self.extra else {}),
         }
 
     @classmethod
@@ -123,6 +126,7 @@ class Judgement:
             flags=tuple(record.get("flags", ())),
             usage=Ledger.from_record(record.get("usage")),
             error=ItemError.from_record(record.get("error")),
+            extra=record.get("extra", {}),
         )
 
 

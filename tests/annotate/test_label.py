@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from preceptor.annotate import ANNOTATORS, Labels, MathShepherd, label
+from preceptor.annotate import ANNOTATORS, Labels, MathShepherd, annotator, label
 from preceptor.errors import BackendError, ItemError
 from preceptor.judgement import Judgement, Question, Source
 from preceptor.store import Store
@@ -61,11 +61,10 @@ def test_units_are_cut_by_position_and_progress_is_told():
     scorer, told = Counter(), []
     label(scorer, TRACES, unit=4, progress=lambda *a: told.append(a))
     assert [len(b) for b in scorer.batches] == [4, 4, 2]
-    assert told == [
-        (4, 10, "0 loaded, 0 failed"),
-        (8, 10, "0 loaded, 0 failed"),
-        (10, 10, "0 loaded, 0 failed"),
-    ]
+    assert [(done, total) for done, total, _ in told] == [(4, 10), (8, 10), (10, 10)]
+    steps = sum(len(t.steps) for t in TRACES)
+    assert told[-1][2].startswith(f"{steps} labels, ")
+    assert told[-1][2].endswith("/s, 0.0 tok/label, 0 reused, 0 loaded, 0 failed")
 
 
 def test_equal_traces_are_judged_once():
@@ -130,4 +129,4 @@ def test_a_scorer_that_loses_a_trace_or_a_step_is_refused_before_anything_is_sto
 
 def test_every_annotator_has_a_name():
     assert sorted(ANNOTATORS) == list(ANNOTATORS)
-    assert ANNOTATORS["math-shepherd"] is MathShepherd
+    assert annotator("math-shepherd") is MathShepherd

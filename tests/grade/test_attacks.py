@@ -19,6 +19,12 @@ from preceptor.trace import Finish, Problem, Verdict
 # What each grader must accept, so that its refusals mean something: (gold, answer, wrong answer, wrong sign).
 RIGHT = {
     "choice": ("B", "B", "C", "-B"),
+    "code": (
+        '{"tests": ["assert double(3) == 6", {"call": "double(4)", "expected": 8}]}',
+        "def double(x):\n    return 2 * x",
+        "def double(x):\n    return x",
+        "def double(x):\n    return -2 * x",
+    ),
     "countdown": ("24", "(10-4)*(5-1)", "(10-4)*(5+1)", "-((10-4)*(5-1))"),
     "exact": ("red blue", "red blue", "blue red", "-red blue"),
     "gsm8k": ("72", "72", "27", "-72"),
@@ -31,6 +37,7 @@ RIGHT = {
 SHAPE = {
     "gsm8k": "#### {}",
     "choice": "Answer: {}",
+    "code": "```python\n{}\n```",
     "countdown": "Answer: {}",
     "exact": "Answer: {}",
     "numeric": "Answer: {}",

@@ -29,7 +29,7 @@ def test_without_a_gold_answer_nothing_is_decided(name: str) -> None:
     assert graded("gsm8k", "#### 5", None).answer == "5"
 
 
-@pytest.mark.parametrize("name", GRADERS)
+@pytest.mark.parametrize("name", sorted(set(GRADERS) - {"code"}))
 def test_no_answer_is_incorrect_and_says_so(name: str) -> None:
     meta = {"numbers": [5], "target": 5}
     result = graded(name, "I give up.", **meta)

@@ -6,8 +6,9 @@ failed are tried again.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from preceptor.errors import BackendError
@@ -70,8 +71,8 @@ def label(
 ) -> Labels:
     """Judge every trace once.
 
-    The distinct traces are cut into units by position, whatever the store holds. Of each unit, what this
-    source has judged before is loaded; the rest goes to `scorer.score` in one call and is stored in one
+    The distinct traces are cut into units by position, whatever the store holds (see `units`). Of each unit, what
+    this source has judged before is loaded; the rest goes to `scorer.score` in one call and is stored in one
     transaction. Raises `BackendError` when the scorer does not answer in order; what was stored before stays.
     """
     if unit < 1:
@@ -82,8 +83,8 @@ def label(
     judged: dict[str, Judgement] = {}
     loaded = failed = 0
     usage = Ledger()
-    for start in range(0, len(distinct), unit):
-        part = distinct[start : start + unit]
+    done, start = 0, time.monotonic()
+    for part in units(scorer, distinct, unit):
         stored = {} if store is None else _stored(scorer, part, store)
         missing = [trace for trace in part if trace.id not in stored]
         fresh = _score(scorer, missing) if missing else []
@@ -93,7 +94,8 @@ def label(
         loaded += len(stored)
         failed += sum(j.scores is None for j in fresh)
         usage = sum((j.usage for j in fresh), usage)
-        progress(start + len(part), len(distinct), f"{loaded} loaded, {failed} failed")
+        done += len(part)
+        progress(done, len(distinct), _said(judged.values(), loaded, failed, usage, time.monotonic() - start))
     judgements = tuple(judged[trace.id] for trace in traces)
     return Labels(
         traces=tuple(traces),
@@ -102,6 +104,30 @@ def label(
         failed=sum(j.scores is None for j in judgements),
         skipped=loaded + len(judgements) - len(distinct),
         usage=usage,
+    )
+
+
+def units(scorer: Scorer, traces: Sequence[Trace], unit: int) -> list[list[Trace]]:
+    """Traces that are judged in one call: `unit` of them; whole problems for a scorer whose `pool` is "problem"
+    (consecutive traces of one problem stay together), all for one whose `pool` is "all"."""
+    pool = getattr(scorer, "pool", "trace")
+    if pool == "all":
+        return [list(traces)] if traces else []
+    found: list[list[Trace]] = []
+    for trace in traces:
+        full = not found or len(found[-1]) >= unit
+        if full and not (pool == "problem" and found and found[-1][-1].problem.id == trace.problem.id):
+            found.append([])
+        found[-1].append(trace)
+    return found
+
+
+def _said(judged: Iterable[Judgement], loaded: int, failed: int, usage: Ledger, seconds: float) -> str:
+    labels = sum(s is not None for j in judged for s in j.scores or ())
+    tokens = usage.policy.generated + usage.scorer.generated
+    return (
+        f"{labels} labels, {labels / max(seconds, 1e-9):.0f}/s, {tokens / max(labels, 1):.1f} tok/label, "
+        f"{usage.policy.reused} reused, {loaded} loaded, {failed} failed"
     )
 
 

@@ -10,12 +10,25 @@ from typing import Any
 
 import typer
 
-from preceptor.cli import benches, console, data, demo, doctoring, formats, learning, rewards, solving, stores
+from preceptor.cli import (
+    benches,
+    console,
+    data,
+    demo,
+    doctoring,
+    formats,
+    labelling,
+    learning,
+    rewards,
+    solving,
+    stores,
+)
 
 VERBS: dict[str, Callable[..., Any]] = {
     "demo": demo.demo,
     "sample": data.sample,
-    "label": data.label,
+    "label": labelling.label,
+    "methods": labelling.methods,
     "train": rewards.train,
     "score": rewards.score,
     "formats": formats.formats,
@@ -30,8 +43,13 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
         {"processbench": benches.processbench, "pools": benches.pools},
     ),
     "store": (
-        "Look into a store, export it, verify it.",
-        {"stats": stores.stats, "export": stores.export, "verify": stores.verify},
+        "Look into a store, import and export labels, verify it.",
+        {
+            "stats": stores.stats,
+            "import": stores.import_,
+            "export": stores.export,
+            "verify": stores.verify,
+        },
     ),
 }
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import InputError
 
@@ -13,12 +13,11 @@ if TYPE_CHECKING:
     from preceptor.annotate import Labels
     from preceptor.judgement import Judgement
     from preceptor.trace import Trace
-    from preceptor.worlds.readers import LabelledTrace
 
 SQLITE = b"SQLite format 3\0"
 KINDS = (
-    "a store, its JSONL export, a file or folder of ProcessBench, or a file of BIG-Bench Mistake, PRMBench "
-    "or GSM8K solutions"
+    "a store, its JSONL export, a file or folder of step labels in a format that `store import` knows, or a "
+    "file of BIG-Bench Mistake or GSM8K solutions"
 )
 
 
@@ -27,21 +26,24 @@ def labels_of(path: Path, source: str | None = None) -> Labels:
 
     GSM8K's solutions have none; they get those of their calculator notes.
     """
+    from preceptor.annotate import CalculatorNotes, label
+    from preceptor.annotate.formats import known
+    from preceptor.worlds.readers import read_bigbench_mistake
+
     if not path.exists():
         raise InputError(f"labels: no such file {path}, expected {KINDS}")
     if path.is_dir():
         return _labels([pair for file in _json_files(path) for pair in labels_of(file)])
     if _is_store(path):
         return _from_store(path, source)
+    if (format := known(path)) is not None:
+        own = _own_readers().get(format.name)
+        return _labels([(t, j) for t, j in (own(path) if own else format.read(path, strict=True))])
     fields = _fields(path)
     if "type" in fields:
         return _from_export(path, source)
-    readers = _labelled_readers()
-    for field, read in readers.items():
-        if field in fields:
-            return _labels([(item.trace, item.judgement) for item in read(path)])
-    from preceptor.annotate import CalculatorNotes, label
-
+    if "mistake_index" in fields:
+        return _labels([(item.trace, item.judgement) for item in read_bigbench_mistake(path)])
     return label(CalculatorNotes(), _gsm8k(path, fields))
 
 
@@ -52,20 +54,18 @@ def traces_of(path: Path) -> list[Trace]:
 
         with Store(path) as store:
             return list(store.traces())
-    if path.is_file() and not set(_labelled_readers()) & (fields := _fields(path)) and "type" not in fields:
+    from preceptor.annotate.formats import known
+
+    if path.is_file() and known(path) is None and not {"type", "mistake_index"} & (fields := _fields(path)):
         return list(_gsm8k(path, fields))
     return list(labels_of(path).traces)
 
 
-def _labelled_readers() -> dict[str, Callable[[Path], list[LabelledTrace]]]:
-    """By a field that only that data set's records have."""
+def _own_readers() -> dict[str, Callable[[Path], Iterable[Any]]]:
+    """Data sets whose whole file is checked: ids that differ, repeated rows dropped."""
     from preceptor.worlds import readers
 
-    return {
-        "label": readers.read_processbench,
-        "mistake_index": readers.read_bigbench_mistake,
-        "error_steps": readers.read_prmbench,
-    }
+    return {"processbench": readers.read_processbench, "prmbench": readers.read_prmbench}
 
 
 def _fields(path: Path) -> set[str]:
@@ -88,9 +88,9 @@ def _is_store(path: Path) -> bool:
 
 
 def _json_files(path: Path) -> list[Path]:
-    files = sorted([*path.glob("*.json"), *path.glob("*.jsonl")])
+    files = sorted(f for f in path.iterdir() if f.name.endswith((".json", ".jsonl", ".jsonl.gz", ".parquet")))
     if not files:
-        raise InputError(f"labels: got {path} without any .json or .jsonl file, expected {KINDS}")
+        raise InputError(f"labels: got {path} without any .json, .jsonl or .parquet file, expected {KINDS}")
     return files
 
 

@@ -10,6 +10,7 @@ from preceptor.errors import InputError
 from preceptor.grade import workers
 from preceptor.grade.cascade import MATH
 from preceptor.grade.choice import CHOICE
+from preceptor.grade.code import CODE
 from preceptor.grade.countdown import COUNTDOWN
 from preceptor.grade.exact import EXACT
 from preceptor.grade.grader import (
@@ -31,6 +32,7 @@ from preceptor.trace import Finish, Grade, Problem, Verdict, content_id
 
 GRADERS: dict[str, Grader] = {
     "choice": CHOICE,
+    "code": CODE,
     "countdown": COUNTDOWN,
     "exact": EXACT,
     "gsm8k": GSM8K,

@@ -3,9 +3,12 @@
 Run as a file by `sandbox.py`, with nothing but the standard library. Sealed by a system call filter (seccomp): what
 is not needed to compute and to write to an open file fails, so no file can be opened, changed or removed, no
 socket made, no process started or signalled. Modules are imported before, as nothing can be read afterwards.
+Without a filter, and only where that was allowed (`unsafe`): limits, another user and no network, where they can
+be had.
 """
 
 import builtins
+import contextlib
 import ctypes
 import importlib
 import json
@@ -16,6 +19,11 @@ import sys
 import time
 
 UNSEALED = 77
+READY = b"!"
+"""Written once the process is confined: what happens afterwards is the code's doing."""
+_NOBODY = 65534
+_NEW_USERS, _NEW_NETWORK = 0x10000000, 0x40000000
+_OPEN_FILES = 64
 _LINUX = {
     "x86_64": (
         0xC000003E,
@@ -67,6 +75,8 @@ def limit(seconds: float, memory: int, output: int) -> None:
     at_most(resource.RLIMIT_AS, memory)
     at_most(resource.RLIMIT_FSIZE, output)
     at_most(resource.RLIMIT_CORE, 0)
+    at_most(resource.RLIMIT_NPROC, 0)
+    at_most(resource.RLIMIT_NOFILE, _OPEN_FILES)
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
@@ -93,6 +103,37 @@ def seal() -> bool:
     )
 
 
+def surrender() -> None:
+    """For want of a seal: be nobody (the limit on processes does not bind root) and leave the network."""
+    if os.geteuid() == 0:
+        with contextlib.suppress(OSError):  # in a container that knows no such user
+            os.setgroups([])
+            os.setgid(_NOBODY)
+            os.setuid(_NOBODY)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).unshare(_NEW_USERS | _NEW_NETWORK)
+
+
+def confine(unsafe: bool) -> bool:
+    """False where the code must not be run."""
+    if seal():
+        return True
+    if unsafe:
+        surrender()
+    return unsafe
+
+
+def prepare(modules: list[str], path: list[str]) -> None:
+    """Import what the code may import, and forget the environment."""
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    sys.path += path
+    for name in modules:
+        importlib.import_module(name)
+    sys.path[:] = []
+    os.environ.clear()
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="replace", closefd=False)
+
+
 def run(blocks: list[str]) -> None:
     """Each block in the same namespace; an error ends its block and not the next one, as in a notebook."""
     space: dict[str, object] = {"__name__": "__main__", "__builtins__": builtins}
@@ -108,13 +149,12 @@ def run(blocks: list[str]) -> None:
 
 def main() -> None:
     job = json.loads(sys.stdin.read())
-    sys.path += job["path"]
-    for name in job["modules"]:
-        importlib.import_module(name)
-    sys.path[:] = []
+    prepare(job["modules"], job["path"])
     limit(job["seconds"], job["memory"], job["output"])
-    if not seal():
+    if not confine(job["unsafe"]):
         os._exit(UNSEALED)
+    os.write(job["ready"], READY)
+    os.close(job["ready"])
     run(job["blocks"])
     sys.stdout.flush()
     os._exit(0)

@@ -8,6 +8,7 @@
       packed.py             one forward pass over many rows, shared beginnings computed once (packed_plan,
                             packed_attention, packed_check); reward models read through it too
       likelihood.py         log-probabilities of given text, and the choice between next words
+      next_tokens.py        what else could have come at a place (`Brancher`); next_tokens_model.py reads it
       checkpoint.py         loading without silent random weights; fingerprints
     openai.py               a server that speaks the OpenAI protocol (vLLM among them); openai_answer and
                             openai_given read its answers, retry.py asks again

@@ -9,6 +9,7 @@ the model as you like and hand it over.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from preceptor.policy.engine import Engine, Output, Task
 from preceptor.policy.engine_check import check_engine
 from preceptor.policy.engine_text import text_of
 from preceptor.policy.likelihood import ModelReader, Read, first_tokens
+from preceptor.policy.next_tokens import NextTokens
 from preceptor.policy.render import chat_ids, prompt_ids, text_ids
 from preceptor.trace import Finish
 from preceptor.usage import Usage
@@ -163,6 +165,18 @@ class TransformersPolicy:
             probs = tuple(logprobs.softmax(-1).tolist())
             answers.append(Choice(probs, float(logprobs.exp().sum()), usage))
         return answers
+
+    def next_tokens(
+        self,
+        requests: Sequence[Request],
+        continuations: Sequence[Sequence[int]],
+        k: int = 2,
+        above: float = -math.inf,
+    ) -> list[NextTokens]:
+        """The `k` likeliest tokens at every token of `continuations[i]`; see `next_tokens.Brancher`."""
+        from preceptor.policy.next_tokens_model import next_tokens
+
+        return next_tokens(self, requests, continuations, k, above)
 
     def _read(self, given: Sequence[_Reading]) -> list[tuple[Read | None, Usage, ItemError | None]]:
         with self._lock:

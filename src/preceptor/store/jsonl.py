@@ -46,6 +46,19 @@ def read_jsonl(
     a number, and `type(None)` admits null. Raises `RecordError` for the first bad line and `InputError`
     for a file that is absent, unreadable or holds no record.
     """
+    lines = scan_jsonl(path, required)
+    for line, record in lines:
+        if isinstance(record, RecordError):
+            if Path(path).suffix == ".gz":
+                deque(lines, maxlen=0)  # damage further on explains the bad line: say that instead
+            raise record
+        yield line, record
+
+
+def scan_jsonl(
+    path: str | Path, required: Mapping[str, FieldType] | None = None
+) -> Iterator[tuple[int, dict[str, Any] | RecordError]]:
+    """Like `read_jsonl`, but a bad line comes as the `RecordError` that tells of it, and reading goes on."""
     path, line, found = Path(path), 0, False
     try:
         with _open_binary(path) as file:
@@ -53,11 +66,9 @@ def read_jsonl(
                 if raw.strip():
                     found = True
                     try:
-                        record = _parse(raw, path, line, required or {})
-                    except RecordError:
-                        if path.suffix == ".gz":
-                            deque(file, maxlen=0)  # damage further on explains the bad line: say that instead
-                        raise
+                        record: dict[str, Any] | RecordError = _parse(raw, path, line, required or {})
+                    except RecordError as e:
+                        record = e
                     yield line, record
     except (EOFError, zlib.error, gzip.BadGzipFile) as e:
         raise RecordError(

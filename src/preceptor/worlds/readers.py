@@ -89,17 +89,19 @@ def read_processbench(path: str | Path) -> list[LabelledTrace]:
     `path` is one subset, a JSON list or JSON lines. The problem's gold answer is not in the data; the grade
     is `final_answer_correct`. Several solutions of one problem share its id.
     """
-    path, found = Path(path), []
-    source = Source("human/processbench")
-    for row in unique(read_rows(path), "id"):
-        steps = row.texts("steps")
-        label = row.get("label", int)
-        if not NO_ERROR <= label < len(steps):
-            raise row.bad("label", str(label), f"-1 or the index of one of {len(steps)} steps")
-        trace = joined(processbench_problem(row), steps, policy=row.text("generator"))
-        trace = trace.graded(_stated(row.get("final_answer_correct", bool), "final_answer_correct"))
-        found.append(_labelled(trace, source, label, str(row.get("id", str, int)), path.name.split(".")[0]))
-    return found
+    path = Path(path)
+    return [processbench_item(row) for row in unique(read_rows(path), "id")]
+
+
+def processbench_item(row: Row) -> LabelledTrace:
+    """One row of ProcessBench."""
+    steps, label = row.texts("steps"), row.get("label", int)
+    if not NO_ERROR <= label < len(steps):
+        raise row.bad("label", str(label), f"-1 or the index of one of {len(steps)} steps")
+    trace = joined(processbench_problem(row), steps, policy=row.text("generator"))
+    trace = trace.graded(_stated(row.get("final_answer_correct", bool), "final_answer_correct"))
+    own, subset = str(row.get("id", str, int)), row.path.name.split(".")[0]
+    return _labelled(trace, Source("human/processbench"), label, own, subset)
 
 
 def read_bigbench_mistake(path: str | Path) -> list[LabelledTrace]:
@@ -135,32 +137,35 @@ def read_prmbench(path: str | Path) -> list[LabelledTrace]:
     all lie beyond the end has no scores and the item error `label-out-of-range`.
     """
     found: dict[str, LabelledTrace] = {}
-    source = Source("injected/prmbench")
     for row in read_rows(path):
-        kind = row.text("classification")
-        steps, listed = row.texts("modified_process"), row.integers("error_steps")
-        if any(e < 1 for e in listed):
-            raise row.bad("error_steps", str(listed), "1-based step numbers")
-        trace = joined(prmbench_problem(row), steps)
-        own = f"{kind}/{row.text('idx')}"
-        if own in found:
-            item = found[own]
-            flags = tuple(sorted({*item.judgement.flags, "repeated-row"}))
-            found[own] = replace(item, judgement=replace(item.judgement, flags=flags))
-            continue
-        errors = sorted({e - 1 for e in listed if e <= len(steps)})
-        lost = bool(listed) and not errors
-        judgement = Judgement(
-            trace.id,
-            Question.VALIDITY,
-            source,
-            None if lost else tuple(0.0 if t in set(errors) else 1.0 for t in range(len(steps))),
-            first_error=None if lost else (errors or [NO_ERROR])[0],
-            flags=("error-step-beyond-end",) if any(e > len(steps) for e in listed) else (),
-            error=ItemError("label-out-of-range", f"error steps {listed} of {len(steps)}") if lost else None,
-        )
-        found[own] = LabelledTrace(trace, judgement, own, kind)
+        item = prmbench_item(row)
+        if item.id in found:
+            first = found[item.id].judgement
+            flags = tuple(sorted({*first.flags, "repeated-row"}))
+            item = replace(found[item.id], judgement=replace(first, flags=flags))
+        found[item.id] = item
     return list(found.values())
+
+
+def prmbench_item(row: Row) -> LabelledTrace:
+    """One row of PRMBench."""
+    kind = row.text("classification")
+    steps, listed = row.texts("modified_process"), row.integers("error_steps")
+    if any(e < 1 for e in listed):
+        raise row.bad("error_steps", str(listed), "1-based step numbers")
+    trace = joined(prmbench_problem(row), steps)
+    errors = sorted({e - 1 for e in listed if e <= len(steps)})
+    lost = bool(listed) and not errors
+    judgement = Judgement(
+        trace.id,
+        Question.VALIDITY,
+        Source("injected/prmbench"),
+        None if lost else tuple(0.0 if t in set(errors) else 1.0 for t in range(len(steps))),
+        first_error=None if lost else (errors or [NO_ERROR])[0],
+        flags=("error-step-beyond-end",) if any(e > len(steps) for e in listed) else (),
+        error=ItemError("label-out-of-range", f"error steps {listed} of {len(steps)}") if lost else None,
+    )
+    return LabelledTrace(trace, judgement, f"{kind}/{row.text('idx')}", kind)
 
 
 def read_bon_pool(path: str | Path) -> list[Pool]:

@@ -166,6 +166,7 @@ def test_a_rollout_that_starts_from_scratch_does_not_validate_a_step():
         ("total 1,000", "1000 / 2", True),
         ("total 2.50", "2.5 each", True),
         ("left 3", "gives -3", False),
+        ("10-5=5", "12-5=7", True),
         ("no number here", "anything", True),
     ],
 )

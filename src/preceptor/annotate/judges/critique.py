@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from preceptor.annotate.judges.asking import Asking, no_steps, once
 from preceptor.annotate.judges.verdict import boxed_index, check_template, fence, fill, paragraphs, step_index
@@ -57,6 +58,9 @@ class Critique:
     may be the first one that finds no error.
     """
 
+    name: ClassVar[str] = "critique"
+    cost: ClassVar[str] = "K judge generations"
+
     policy: Policy
     votes: int = 8
     template: str = TEMPLATE
@@ -79,7 +83,7 @@ class Critique:
     @property
     def source(self) -> Source:
         return Source.of(
-            "critique",
+            self.name,
             policy=self.policy.fingerprint,
             votes=self.votes,
             template=self.template,

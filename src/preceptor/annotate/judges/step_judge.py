@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from preceptor.annotate.judges.asking import Asking, can_weigh, check_judge, judgement_of, no_steps, replies
 from preceptor.annotate.judges.verdict import check_template, fence, fill
@@ -57,6 +58,9 @@ class StepJudge:
     `fenced-tag`, `bounded-option`, `unread-verdict` and the kinds of failed calls.
     """
 
+    name: ClassVar[str] = "step-judge"
+    cost: ClassVar[str] = "T judge prompts of one word, or K T judge generations"
+
     policy: Policy | Chooser
     options: tuple[str, str] = ("Yes", "No")
     """The word for a right step first. One token each, if they are to be weighed."""
@@ -87,7 +91,7 @@ class StepJudge:
     @property
     def source(self) -> Source:
         return Source.of(
-            "step-judge",
+            self.name,
             policy=self.policy.fingerprint,
             options=list(self.options),
             votes=self.votes,

@@ -29,6 +29,8 @@ class RolloutAnnotator(ABC):
     cost: ClassVar[str]
     """What a trace of T steps costs, in words: K rollouts per prefix, e its first error."""
     question: ClassVar[Question] = Question.VALUE
+    pool: ClassVar[str] = "trace"
+    """Which traces are judged together: each alone ("trace"), those of a "problem", or "all"."""
 
     policy: Policy
     """Who completes."""

@@ -13,6 +13,7 @@ never wrong. `losses` trains on them.
     progress.py     PAV advantages, GenPRM's relative progress
     scan.py         SCAN's soft targets before the error
     trajectory.py   one more target for the whole trajectory
+    consensus.py    keep the traces on which two annotators agree
     mixture.py      mixing languages and domains; alignment of translated steps; error positions
 
 No torch here. To add a rule: one function in a file of its own, named here.
@@ -20,6 +21,7 @@ No torch here. To add a rule: one function in a file of its own, named here.
 
 from __future__ import annotations
 
+from preceptor.annotate.rules.consensus import Consensus, first_error_consensus, label_consensus
 from preceptor.annotate.rules.first_error import after_error, first_error_targets
 from preceptor.annotate.rules.hindsight import hindsight_values
 from preceptor.annotate.rules.mixture import Alignment, aligned, error_positions, mix, shares
@@ -40,6 +42,7 @@ from preceptor.annotate.rules.trajectory import combined_score, softmax_mix, wit
 
 __all__ = [
     "Alignment",
+    "Consensus",
     "advantages",
     "after_error",
     "aligned",
@@ -50,8 +53,10 @@ __all__ = [
     "copy_outcome",
     "effective_rewards",
     "error_positions",
+    "first_error_consensus",
     "first_error_targets",
     "hindsight_values",
+    "label_consensus",
     "last_only",
     "mix",
     "outcome_target",

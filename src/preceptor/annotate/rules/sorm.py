@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from preceptor.trace import stream_seed
 
-_NUMBER = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?")
+_NUMBER = re.compile(r"(?:(?<![\d)])-)?\d+(?:,\d{3})*(?:\.\d+)?")
 
 
 def result_used(step: str, continuation: str) -> bool:
