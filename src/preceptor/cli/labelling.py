@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from inspect import Parameter, signature
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,7 +19,6 @@ from preceptor.cli.options import (
     ProblemsWord,
     Seed,
     StoreWord,
-    open_store,
     options_of,
     policy_of,
     problems_of,
@@ -27,11 +28,19 @@ from preceptor.errors import InputError
 
 if TYPE_CHECKING:
     from preceptor.annotate import Labels
+    from preceptor.generation import Continuation
     from preceptor.judgement import Scorer
     from preceptor.store import Store
 
-MIXED = ("active-judge", "consensus", "weak-supervision")
+MIXED = {
+    "active-judge": "an ensemble's members and a judge, two methods or more,",
+    "consensus": "two methods",
+    "dyve": "two methods that must agree",
+    "weak-supervision": "two methods or more",
+}
 """Methods made of other methods: `--of NAME`, repeated, in the order of their fields."""
+SHARED = {"rollouts", "chat"}
+"""Settings that a method made of others hands to its parts."""
 
 
 def label(
@@ -66,21 +75,23 @@ def label(
     """
     from preceptor.annotate.workers import label_with_workers
 
+    if ":" in method:
+        sys.path.insert(0, "")
     asked = problems_of(problems, n, seed)
     settings: dict[str, Any] = {"seed": seed, **options_of(option)}
     if rollouts is not None:
         settings["rollouts"] = rollouts
     make = partial(built, method, policy, settings, tuple(of or ()))
-    with open_store(store) as kept:
+    with counting_store(store) as kept:
         traces = stored_traces(kept, asked)
         with console.stage("label", "traces") as line:
             labels = label_with_workers(make, traces, kept, workers, progress=line)
-        source, question = str(make(kept).source), make(kept).question.value
+    first = labels.judgements[0]
     result = {
         "method": method,
-        "source": source,
-        "question": question,
-        **_figures(labels),
+        "source": str(first.source),
+        "question": first.question.value,
+        **_figures(labels, kept.served if workers == 1 else None),
         "store": str(store),
     }
     console.emit(result, as_json, _words(result))
@@ -89,54 +100,98 @@ def label(
 def built(
     method: str, policy: str | None, settings: dict[str, Any], parts: Sequence[str], store: Store
 ) -> Scorer:
-    """The method with the settings it has fields for; settings given by name that it lacks are an error."""
+    """The method with these settings; one that it lacks, or that is no number where one is due, is an error."""
     from preceptor.annotate import annotator
 
     cls = annotator(method)
-    known = {f.name for f in fields(cls) if f.init}
-    common = {"seed": settings["seed"], "store": store}
-    given = {k: v for k, v in settings.items() if k != "seed"}
-    if "chat" in given and "asking" in known:
+    has = signature(cls).parameters
+    named = {name: value for name, value in settings.items() if name != "seed"}
+    given: dict[str, Any] = {k: v for k, v in {"seed": settings["seed"], "store": store}.items() if k in has}
+    if parts or method in MIXED:
+        given |= _parts(method, parts, policy, settings, store)
+        named = {name: value for name, value in named.items() if name not in SHARED or name in has}
+    if "asking" in has and "chat" in named:
         from preceptor.annotate.judges import Asking
 
-        given["asking"] = Asking(chat=bool(given.pop("chat")))
-    if strange := sorted(set(given) - known):
-        raise InputError(
-            f"--option: {method} has no setting {strange}; it has {sorted(known - {'store', 'policy'})}"
-        )
-    given |= {k: v for k, v in common.items() if k in known}
-    if method in MIXED:
-        return _mixed(cls, method, policy, settings, parts, store, given)
-    if "policy" in known:
+        given["asking"] = Asking(chat=bool(named.pop("chat")))
+    _check(method, named, {name: has[name].default for name in has if _plain(has[name])} | _chat(has))
+    if "policy" in has:
         if policy is None:
             raise InputError(f"--policy: method {method!r} asks a policy and got none. Give --policy P.")
         given["policy"] = policy_of(policy)
     try:
-        return cls(**given)
+        return cls(**given, **named)
     except TypeError as error:
-        raise InputError(f"method {method}: {error}") from error
+        raise InputError(f"method {method}: {error}. What is no number or word is set in Python.") from error
 
 
-def _mixed(
-    cls: type[Any],
-    method: str,
-    policy: str | None,
-    settings: dict[str, Any],
-    parts: Sequence[str],
-    store: Store,
-    given: dict[str, Any],
-) -> Scorer:
-    if len(parts) < 2:
+def _plain(parameter: Parameter) -> bool:
+    """Can the command line set it?"""
+    number = str(parameter.annotation) in ("int | None", "float | None")
+    return number or isinstance(parameter.default, int | float | str)
+
+
+def _chat(has: Mapping[str, Parameter]) -> dict[str, Any]:
+    return {"chat": True} if "asking" in has else {}
+
+
+def _check(method: str, named: dict[str, Any], settings: dict[str, Any]) -> None:
+    if strange := sorted(set(named) - set(settings)):
+        raise InputError(f"--option: {method} has no setting {strange}; it has {sorted(settings)}")
+    for name, value in named.items():
+        if isinstance(value, str) and not isinstance(settings[name], str):
+            raise InputError(f"--option {name}: got {value!r}, expected a number, true or false")
+
+
+def _parts(
+    method: str, parts: Sequence[str], policy: str | None, settings: dict[str, Any], store: Store
+) -> dict[str, Any]:
+    """The fields that hold other methods. `--rollouts` and `--option chat` go to the parts that have them."""
+    if method not in MIXED:
         raise InputError(
-            f"--of: {method} is made of other methods and got {len(parts)}. Give --of twice or more."
+            f"--of: {method} is not made of other methods; {', '.join(MIXED)} are. Leave it out."
         )
-    scorers = [built(part, policy, {"seed": settings["seed"]}, (), store) for part in parts]
+    if len(parts) < 2 or (len(parts) > 2 and method in ("consensus", "dyve")):
+        raise InputError(f"--of: {method} is made of {MIXED[method]} and got {len(parts)}. Repeat --of NAME.")
+    scorers = [_part(part, policy, settings, store) for part in parts]
     if method == "weak-supervision":
-        return cls(tuple(scorers), **given)
-    return cls(*scorers, **given)
+        return {"parts": tuple(scorers)}
+    if method == "active-judge":
+        return {"members": tuple(scorers[:-1]), "judge": scorers[-1]}
+    if method == "consensus":
+        return {"first": scorers[0], "second": scorers[1]}
+    from preceptor.annotate import Consensus
+
+    return {"consensus": Consensus(scorers[0], scorers[1])}
 
 
-def _figures(labels: Labels) -> dict[str, Any]:
+def _part(name: str, policy: str | None, settings: dict[str, Any], store: Store) -> Scorer:
+    from preceptor.annotate import annotator
+
+    has = signature(annotator(name)).parameters
+    takes = {"seed", *(SHARED & {*has, *_chat(has)})}
+    return built(name, policy, {k: v for k, v in settings.items() if k in takes}, (), store)
+
+
+def counting_store(path: Path) -> Any:
+    """A store that counts the tokens of the rollouts it hands out in `served`.
+
+    The ledger's `reused` cannot tell: it also has the prefixes that an engine keeps in its cache.
+    """
+    from preceptor.store import Store
+
+    class Counting(Store):
+        served = 0
+
+        def get_rollouts(self, keys: Iterable[str]) -> dict[str, Continuation]:
+            found = super().get_rollouts(keys)
+            self.served += sum(c.usage.generated for c in found.values())
+            return found
+
+    return Counting(path)
+
+
+def _figures(labels: Labels, served: int | None) -> dict[str, Any]:
     judged = [j for j in labels.judgements if j.scores is not None]
     steps = sum(s is not None for j in judged for s in j.scores or ())
     policy, scorer = labels.usage.policy, labels.usage.scorer
@@ -153,7 +208,8 @@ def _figures(labels: Labels) -> dict[str, Any]:
         "judge_tokens": scorer.generated,
         "scored_tokens": scorer.scored,
         "reused_tokens": policy.reused,
-        "saved": policy.reused / (spent + policy.reused) if spent + policy.reused else None,
+        "stored_tokens": served,
+        "saved": served / (spent + served) if served is not None and spent + served else None,
         "tokens_per_label": spent / steps if steps else None,
     }
 
@@ -168,9 +224,9 @@ def _words(r: dict[str, Any]) -> str:
     ]
     if r["tokens_per_label"] is not None:
         lines[1] += f": {r['tokens_per_label']:.1f} a label"
-    if r["reused_tokens"]:
+    if r["stored_tokens"]:
         lines.append(
-            f"reused {r['reused_tokens']:,} tokens from the store: {r['saved']:.0%} of the work was there"
+            f"took {r['stored_tokens']:,} tokens of rollouts from the store: {r['saved']:.0%} of the work was there"
         )
     if failed:
         lines.append(f"not labelled: {failed}")
@@ -183,21 +239,20 @@ def methods(as_json: AsJson = False) -> None:
     T steps, K rollouts per prefix, e the first error, M votes.
 
     \b
-      preceptor methods
+      preceptor methods --json
     """
     from preceptor.annotate import ANNOTATORS, annotator
 
     rows = []
     for name in ANNOTATORS:
         cls = annotator(name)
-        question = getattr(cls, "question", None)
-        asks = sorted({f.name for f in fields(cls)} & {"policy", "store"})
+        has = signature(cls).parameters
         rows.append(
             {
                 "method": name,
-                "question": getattr(question, "value", "set by option"),
-                "needs_policy": "policy" in asks,
-                "shares_rollouts": "store" in asks,
+                "question": getattr(getattr(cls, "question", None), "value", "as its parts"),
+                "needs_policy": "policy" in has,
+                "shares_rollouts": {"policy", "store"} <= set(has),
                 "cost": getattr(cls, "cost", "nothing"),
             }
         )

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from preceptor.annotate.adaptive.forest import Floats, Forest
-from preceptor.annotate.adaptive.hazards import Hazards, fit
+from preceptor.annotate.adaptive.hazards import Hazards, fit_best
 from preceptor.annotate.adaptive.inference import Posterior
 from preceptor.annotate.adaptive.probes import Drawn, Probe, candidates, survivals
-from preceptor.annotate.adaptive.signals import features, prior, width
+from preceptor.annotate.adaptive.signals import completed, features, prior, width
 from preceptor.annotate.rollout.base import RolloutAnnotator
 from preceptor.annotate.rollout.montecarlo import Prefix, Rollout, outcome
 from preceptor.annotate.tools.confidence import StepConfidence
@@ -102,8 +102,9 @@ class _Search:
         self.prior = prior(len(method.signals))
         rows, self.signal_cost = features(method.signals, traces)
         self.paths = [self._add(t, r, self._right(t)) for t, r in zip(traces, rows, strict=True)]
-        self.given = np.unique(np.concatenate([np.array(p, dtype=np.int64) for p in self.paths]))
+        self.given = np.concatenate([np.array(p, dtype=np.int64) for p in self.paths])
         self.hazards: Hazards = self.prior.start
+        self.size = 0
         self.posterior = self._learn()
         self.spent = 0
 
@@ -117,19 +118,31 @@ class _Search:
         grade = outcome(trace)
         return grade.correct if grade.decided else None
 
-    def _add(self, trace: Trace, rows: Sequence[Sequence[float]], right: bool | None) -> list[int]:
+    def _add(
+        self, trace: Trace, rows: Sequence[Sequence[float]], right: bool | None, given: int = 0
+    ) -> list[int]:
         root = self.forest.root(trace.problem.id, [0.0] * width(self.method.signals))
-        path = self.forest.add(root, trace.step_texts, rows, _step_tokens(trace), right)
+        path = self.forest.add(root, trace.step_texts, rows, _step_tokens(trace), right, given)
         self.attempts[trace.problem.id].append(path)
         return path
 
     def _learn(self) -> Posterior:
         arrays = self.forest.arrays()
-        self.hazards, posterior = fit(arrays, self.given, self.prior, self.hazards)
+        arrays = replace(arrays, features=completed(arrays.features))
+        self.hazards, posterior = fit_best(arrays, self.given, self.prior, self._starts())
         self.errs = self.hazards.errs(arrays, posterior)
         mended, chances = posterior.mended[self.given].sum(), posterior.spoiled_before[self.given].sum()
         self.mends = float((mended + 0.05) / (chances + 1))
         return posterior
+
+    def _starts(self) -> list[Hazards]:
+        """Where the last round ended; at first, and when the forest has grown by a half, also the two ends of how
+        exclusive alternatives are."""
+        if len(self.forest.parent) < 1.5 * self.size:
+            return [self.hazards]
+        self.size = len(self.forest.parent)
+        ends = [replace(self.prior.start, rivalry=r) for r in (0.05, 0.9)]
+        return ends if self.hazards is self.prior.start else [self.hazards, *ends]
 
     def belief(self, n: int) -> Belief:
         path, p = np.array(self.paths[n], dtype=np.int64), self.posterior
@@ -189,8 +202,8 @@ class _Search:
             self.drawn[node].texts[rollout.continuation.text] += 1
             self.bought[probe.trace].append((probe.steps, rollout))
             self.signal_cost[probe.trace] += cost
-            if rollout.trace.steps and rollout.continuation.error is None:
-                self._add(rollout.trace, row, rollout.right)
+            if rollout.right is not None and rollout.trace.steps:
+                self._add(rollout.trace, row, rollout.right, probe.steps)
 
     def _judgement(self, n: int) -> Judgement:
         trace, belief, bought = self.traces[n], self.belief(n), self.bought[n]

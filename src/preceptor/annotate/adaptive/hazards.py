@@ -8,6 +8,7 @@ given traces teach: rollouts are drawn where it was hard to tell, which would bi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,6 +56,19 @@ class Prior:
     start: Hazards
     spoil: Floats
     mend: Floats
+
+    def log(self, hazards: Hazards) -> float:
+        """Log-density of the weights, up to a constant."""
+        apart = self.spoil * (hazards.spoil - self.start.spoil) ** 2
+        return float(-0.5 * (apart.sum() + (self.mend * (hazards.mend - self.start.mend) ** 2).sum()))
+
+
+def fit_best(
+    arrays: Arrays, among: Ints, prior: Prior, starts: Sequence[Hazards], rounds: int = 20
+) -> tuple[Hazards, Posterior]:
+    """`fit` from several starts, and the most probable result: the likelihood has more than one peak."""
+    found = [fit(arrays, among, prior, start, rounds) for start in starts]
+    return max(found, key=lambda pair: pair[1].evidence + prior.log(pair[0]))
 
 
 def fit(

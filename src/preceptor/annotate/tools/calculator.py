@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from preceptor.annotate.rollout.montecarlo import obstacle, outcome
 from preceptor.errors import ItemError
@@ -25,7 +26,9 @@ class CalculatorNotes:
     trace has none. A right answer with a wrong sum is flagged `"wrong-note-right-answer"`.
     """
 
-    question = Question.VALIDITY
+    name: ClassVar[str] = "calculator-notes"
+    cost: ClassVar[str] = "nothing"
+    question: ClassVar[Question] = Question.VALIDITY
     source = Source.of("calculator-notes")
 
     def score(self, traces: Sequence[Trace]) -> list[Judgement]:

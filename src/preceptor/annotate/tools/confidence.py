@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from preceptor.errors import ItemError
 from preceptor.judgement import Judgement, Question, Source
@@ -25,7 +26,9 @@ class StepConfidence:
     log-probabilities, have no score.
     """
 
-    question = Question.QUALITY
+    name: ClassVar[str] = "step-confidence"
+    cost: ClassVar[str] = "nothing"
+    question: ClassVar[Question] = Question.QUALITY
     source = Source.of("step-confidence")
 
     def score(self, traces: Sequence[Trace]) -> list[Judgement]:

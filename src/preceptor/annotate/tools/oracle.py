@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 from preceptor.errors import InputError, ItemError
 from preceptor.judgement import Judgement, Question, Source, first_below
@@ -19,6 +20,9 @@ class WorldOracle:
     Scores are 1 and 0; `rationale[t]` names the kind of error of a wrong step. A problem without a world gets
     no scores and the error `"no-oracle"`.
     """
+
+    name: ClassVar[str] = "world-oracle"
+    cost: ClassVar[str] = "nothing"
 
     question: Question = Question.VALIDITY
 
