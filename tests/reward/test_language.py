@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from preceptor.errors import CheckFailed, InputError, ModelError
 from preceptor.generation import Request
+from preceptor.grade import Sandbox
 from preceptor.judgement import Question
 from preceptor.policy import TransformersPolicy
 from preceptor.policy.likelihood import first_tokens
@@ -30,7 +31,6 @@ from preceptor.reward.generative import (
     GenORM,
     GenPRM,
     MultiGenPRM,
-    Sandbox,
     ThinkPRM,
     style_from_record,
 )

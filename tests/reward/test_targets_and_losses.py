@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from preceptor.judgement import Question
 from preceptor.reward.link import LINKS
 from preceptor.reward.losses import bce, ce
 from preceptor.reward.readout import collate, token_batches
@@ -31,9 +34,17 @@ def test_targets_of_a_judgement(config, scores, expected):
     assert step_targets(judged(TRACE, scores), config) == expected
 
 
-def test_soft_targets_are_success_rates_where_there_are_counts():
-    judgement = judged(TRACE, (0.5, 0.5, 0.5, None), counts=((3, 4), (0, 0), None, (1, 2)))
-    assert step_targets(judgement, TargetConfig()) == (0.75, 0.5, 0.5, 0.5)
+def test_soft_targets_are_the_success_rates_behind_hard_labels():
+    judgement = judged(TRACE, (1.0, 0.0, 1.0, None), counts=((3, 4), (0, 0), None, (1, 2)))
+    assert step_targets(judgement, TargetConfig()) == (0.75, 0.0, 1.0, 0.5)
+
+
+def test_a_soft_score_is_not_replaced_by_the_few_rollouts_behind_it():
+    """A posterior of 0.9 after one unlucky rollout is 0.9, and progress is no success rate."""
+    judgement = judged(TRACE, (0.9, 0.4, 0.2, 0.1), counts=((0, 1), (1, 1), None, None))
+    assert step_targets(judgement, TargetConfig()) == (0.9, 0.4, 0.2, 0.1)
+    progress = replace(judged(TRACE, (1.0, 0.0, 1.0, 0.0), counts=((3, 4),) * 4), question=Question.PROGRESS)
+    assert step_targets(progress, TargetConfig()) == (1.0, 0.0, 1.0, 0.0)
 
 
 def test_a_soft_target_outside_the_unit_interval_is_refused():

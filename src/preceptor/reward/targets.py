@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from preceptor.annotate.rules import after_error
-from preceptor.judgement import Judgement
+from preceptor.judgement import Judgement, Question
 
 
 @dataclass(frozen=True)
 class TargetConfig:
     objective: Literal["soft", "hard"] = "soft"
-    """soft: the success rate of the counts, else the score itself; hard: 1 if that reaches `threshold`."""
+    """soft: the score, or the success rate behind a hard label of value; hard: 1 if that reaches `threshold`."""
     threshold: float = 0.5
     after_error: Literal["keep", "mask", "wrong"] = "keep"
     """What becomes of the steps after the first one below `threshold`: as labelled, no target, or 0."""
@@ -47,5 +47,9 @@ def step_targets(judgement: Judgement, config: TargetConfig) -> tuple[float | No
 
 
 def _evidence(judgement: Judgement, t: int, score: float | None) -> float | None:
+    """The rate behind a hard label of value; a score that is soft already says more than its counts."""
     counts = judgement.counts[t] if judgement.counts is not None else None
-    return score if counts is None or counts[1] == 0 else counts[0] / counts[1]
+    hard = score is None or score in (0.0, 1.0)
+    if counts is None or counts[1] == 0 or not hard or judgement.question is Question.PROGRESS:
+        return score
+    return counts[0] / counts[1]

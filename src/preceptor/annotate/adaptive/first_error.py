@@ -3,8 +3,8 @@
 All traces and rollouts of all problems are one forest (`forest.py`); exact inference on it (`inference.py`) says
 where each trace went wrong, with error rates learned from the outcomes and from cheap signals (`hazards.py`,
 `signals.py`). Rollouts are then bought where they promise most per token (`probes.py`), in batches over all traces,
-until every trace is sure, nothing is worth asking, or the budget is spent. The method is described, with a simulation,
-in docs/labels.md. Left out: what several probes tell together, rollouts at other temperatures than the given one.
+until every trace is sure, nothing is worth asking, or the budget is spent. docs/labels.md describes the model. Left
+out: what several probes tell together, rollouts at other temperatures than the given one.
 """
 
 from __future__ import annotations
