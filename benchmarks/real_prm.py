@@ -37,6 +37,7 @@ import numpy as np
 from real_prm_rules import Logistic, Rule, rules
 from real_prm_split import Overlap, Sides, check_written, read_sides, write_split
 
+from preceptor.annotate.rules.first_error import first_error_targets
 from preceptor.bench.discrimination import auroc
 from preceptor.bench.first_error import (
     f1_of_sums,
@@ -48,7 +49,6 @@ from preceptor.bench.processbench import ProcessBenchReport, bench_processbench
 from preceptor.bench.statistics import bootstrap, cluster_sums, percentile_interval, resampled_sums
 from preceptor.judgement import Judgement, Question, Scorer, Source
 from preceptor.policy.render import text_ids
-from preceptor.annotate.rules.first_error import first_error_targets
 from preceptor.trace import Trace, steps_from_ends
 from preceptor.worlds.readers import LabelledTrace
 

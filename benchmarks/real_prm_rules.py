@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from preceptor.judgement import NO_ERROR, Judgement, Question, Source
 from preceptor.annotate.rules.first_error import first_error_targets
+from preceptor.judgement import NO_ERROR, Judgement, Question, Source
 from preceptor.trace import Trace, stream_seed
 from preceptor.worlds.readers import LabelledTrace
 

@@ -117,14 +117,22 @@ def summary(rows: list[dict[str, Any]]) -> str:
 
 
 def view(
-    run: Annotated[Path, typer.Argument(help="Directory of a run, e.g. runs/demo.")],
+    run: Annotated[Path, typer.Argument(help="Directory of a run, or a file of benchmarks/labels.py.")],
+    out: Annotated[Path | None, typer.Option("--out", help="The page, where RUN is a file.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draw the report of a run again from its plain files.
+    """Draw the report of a run again from its plain files, or compare labelling methods.
 
     \b
       preceptor view runs/demo
+      preceptor view benchmarks/labels.jsonl --out labels.html
     """
+    if run.suffix == ".jsonl":
+        from preceptor.view.labels import write_labels
+
+        page = write_labels(run, out or run.with_suffix(".html"))
+        console.emit({"report": str(page)}, as_json, str(page))
+        return
     from preceptor.view.demo import write_report
 
     for name in ("config.json", "metrics.jsonl", "labels.jsonl"):

@@ -6,7 +6,7 @@
     tables.py   how numbers, intervals and absences are printed
     scale.py    colors: the score scale and the series, light and dark
     text.py     hidden characters made visible
-    doctor.py   the page of `preceptor doctor`
+    doctor.py   the page of `preceptor doctor`; labels.py: labelling methods compared
     templates/  one file a block, `page.html` around them, `style.css`
 
 To add a block: a method of `Report` that turns plain data into what a template prints, and the template.
