@@ -250,6 +250,16 @@ def test_what_cannot_be_built_is_refused_with_what_to_do(arguments, said, store,
         assert list(kept.judgements()) == []
 
 
+def test_code_without_a_seal_runs_only_when_that_is_asked_for(store, capsys):
+    from preceptor.cli.labelling import built
+
+    sealed = built("code-mutation", None, {"seed": 0}, (), None)
+    open_ = built("code-mutation", None, {"seed": 0, "unsafe_code": True}, (), None)
+    assert (sealed.sandbox.unsafe, open_.sandbox.unsafe) == (False, True)
+    assert sealed.source != open_.source
+    assert "runs no programs" in refused(capsys, words("math-shepherd", store, *POLICY, "--unsafe-code"))
+
+
 def test_a_broken_store_file_is_refused(tmp_path, capsys):
     broken = tmp_path / "broken.db"
     broken.write_bytes(b"this is no database" * 100)

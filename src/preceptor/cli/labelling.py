@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path
@@ -60,6 +61,9 @@ def label(
         list[str] | None, typer.Option("--of", help="For methods made of methods: their parts, in order.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
+    unsafe_code: Annotated[
+        bool, typer.Option("--unsafe-code", help="Run programs also where this system cannot seal them off.")
+    ] = False,
     n: Count = None,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -73,14 +77,18 @@ def label(
       preceptor label --method math-shepherd --policy world:arithmetic --problems world:arithmetic --n 64 \\
                       --store run.db
     """
+    from preceptor.annotate import annotator
     from preceptor.annotate.workers import label_with_workers
 
     if ":" in method:
         sys.path.insert(0, "")
+    annotator(method)
     asked = problems_of(problems, n, seed)
     settings: dict[str, Any] = {"seed": seed, **options_of(option)}
     if rollouts is not None:
         settings["rollouts"] = rollouts
+    if unsafe_code:
+        settings["unsafe_code"] = True
     make = partial(built, method, policy, settings, tuple(of or ()))
     with counting_store(store) as kept:
         traces = stored_traces(kept, asked)
@@ -114,6 +122,8 @@ def built(
         from preceptor.annotate.judges import Asking
 
         given["asking"] = Asking(chat=bool(named.pop("chat")))
+    if named.pop("unsafe_code", False):
+        given |= _unsealed(method, has)
     _check(method, named, {name: has[name].default for name in has if _plain(has[name])} | _chat(has))
     if "policy" in has:
         if policy is None:
@@ -123,6 +133,13 @@ def built(
         return cls(**given, **named)
     except TypeError as error:
         raise InputError(f"method {method}: {error}. What is no number or word is set in Python.") from error
+
+
+def _unsealed(method: str, has: Mapping[str, Parameter]) -> dict[str, Any]:
+    """The method's own sandbox, allowed to run without a seal."""
+    if "sandbox" not in has:
+        raise InputError(f"--unsafe-code: {method} runs no programs. Drop it.")
+    return {"sandbox": replace(has["sandbox"].default, unsafe=True)}
 
 
 def _plain(parameter: Parameter) -> bool:

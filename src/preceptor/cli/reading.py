@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 SQLITE = b"SQLite format 3\0"
 KINDS = (
-    "a store, its JSONL export, a file or folder of step labels in a format that `store import` knows, or a "
-    "file of BIG-Bench Mistake or GSM8K solutions"
+    "a store, its JSONL export, a file or folder of step labels (ProcessBench, PRM800K, TRL and the others that "
+    "`store import` knows), or a file of BIG-Bench Mistake or GSM8K solutions"
 )
 
 

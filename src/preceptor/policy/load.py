@@ -9,12 +9,16 @@ from typing import Any
 from preceptor.errors import InputError
 from preceptor.generation import Policy
 
-WORLD_POLICIES = {"arithmetic": Path(__file__).parents[1] / "worlds" / "default_policy"}
-"""Policies that come with the package: world -> model directory."""
+_SHIPPED = Path(__file__).parents[1] / "worlds"
+WORLD_POLICIES = {
+    "arithmetic": _SHIPPED / "default_policy",
+    "game24": _SHIPPED / "game24_policy",
+}
+"""Policies that come with the package, by the name of their world."""
 
 
 def load_policy(spec: str, **options: Any) -> Policy:
-    """`world:arithmetic`, `openai:URL#model`, a Hugging Face directory, or a hub id.
+    """`world:arithmetic`, `world:game24`, `openai:URL#model`, a Hugging Face directory, or a hub id.
 
     `options` go to `TransformersPolicy.load` or `OpenAIPolicy`. InputError for anything else, ModelError
     for a directory that is no usable model.
@@ -27,7 +31,7 @@ def load_policy(spec: str, **options: Any) -> Policy:
     if kind == "world":
         path = WORLD_POLICIES.get(rest)
         if path is None:
-            raise InputError(f"policy {spec!r}: expected a world with a policy, one of {_worlds()}")
+            raise InputError(f"policy {spec!r}: expected a model that is shipped, one of {_worlds()}")
         if not path.is_dir():
             raise InputError(f"policy {spec!r}: this installation lacks its files ({path}). Install again.")
         return TransformersPolicy.load(path, **options)

@@ -10,7 +10,8 @@
     programs.py           small functions with tests; truth by execution
     readers.py            public data sets as problems, traces and human judgements
     load.py               `load_problems("world:arithmetic" | FILE | DIRECTORY)`
-    default_policy/       the small policy that ships with the package (`scripts/train_default_policy.py`)
+    default_policy/, game24_policy/   small policies that ship with the package (`scripts/train_default_policy.py`,
+                          `scripts/train_game24_policy.py`)
 
 One more world: a file with a class that satisfies `World`, and a line in `WORLDS`.
 """
