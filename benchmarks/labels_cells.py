@@ -165,7 +165,7 @@ class Cell:
     def judges(self) -> Iterator[Row]:
         """Judges of the world, where a model of one is shipped."""
         name = f"{self.world}-judge"
-        if not WORLD_POLICIES[name].is_dir():
+        if name not in WORLD_POLICIES:
             return
         judge, asking = Metered(load_policy(f"world:{name}")), Asking(chat=False)
         for method, settings in (

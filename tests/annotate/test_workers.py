@@ -188,7 +188,7 @@ from tests.annotate.test_workers import POLICY, TRACES
 
 class Slow(MathShepherd):
     def judge(self, traces):
-        time.sleep(0.3)
+        time.sleep(2)
         return super().judge(traces)
 
 def make(store):

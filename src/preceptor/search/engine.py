@@ -1,18 +1,18 @@
 """One loop for every strategy, over all problems at once.
 
-Each turn makes one call of the policy with every request of every problem, and one call of the scorer with
-every new node. Which problems share a batch, their order and how a budget cuts a batch change no outcome:
-random streams belong to (seed, problem, prefix, draw). A request or a trace that fails alone is an error on
+Each turn makes one call of the policy (and of each helper) with every request of every problem, and one call of
+the scorer with every new node. Which problems share a batch, their order and how a budget cuts a batch change no
+outcome: random streams belong to (seed, problem, prefix, draw). A request or a trace that fails alone is an error on
 its node and the others go on. Left out: overlapping policy and scorer calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from preceptor.errors import BackendError, InputError, ItemError
-from preceptor.generation import Policy
+from preceptor.generation import Continuation, Policy
 from preceptor.grade import grade_many
 from preceptor.judgement import Scorer
 from preceptor.progress import Progress, silent
@@ -37,14 +37,21 @@ def solve(
     budget: Budget | None = None,
     seed: int = 0,
     progress: Progress = silent,
+    helpers: Mapping[str, Policy] | None = None,
 ) -> SolveResult:
     """Search for an answer to each problem within `budget` (per problem; None: no limit).
+
+    `helpers` are other policies that the strategy asks, by its names for them (`Strategy.helpers`); the policy
+    itself stands in for those not given. Their tokens count as the policy's.
 
     Raises `InputError` for a strategy that lacks its scorer, that would never end, or whose problems share
     an id; `BackendError` when the policy or the scorer fails as a whole.
     """
     budget = budget or Budget()
     _check(problems, strategy, scorer, budget)
+    others = dict(helpers or {})
+    if unknown := sorted(set(others) - set(strategy.helpers)):
+        raise InputError(f"{strategy}: helpers {unknown} are not asked; it asks {list(strategy.helpers)}")
     searches = [
         Search(p, strategy, budget, seed, Tree(p, policy=policy.fingerprint, seed=seed)) for p in problems
     ]
@@ -54,7 +61,7 @@ def solve(
             if not search.pending:
                 search.plan()
         sent = [_Sent(s, job) for s in active for job in s.wave()]
-        new = _generate(policy, sent)
+        new = _generate(policy, others, sent)
         if scorer is not None:
             _score(scorer, new, strategy)
         for search in active:
@@ -88,13 +95,22 @@ def _check(problems: Sequence[Problem], strategy: Strategy, scorer: Scorer | Non
         )
 
 
-def _generate(policy: Policy, sent: Sequence[_Sent]) -> dict[int, tuple[Search, list[Node]]]:
-    """One policy call; the new nodes by search (keyed by identity, in order)."""
-    got = policy.generate([s.job.request for s in sent]) if sent else []
-    if len(got) != len(sent):
-        raise BackendError(f"policy {policy.fingerprint}: got {len(got)} answers to {len(sent)} requests")
+def _generate(
+    policy: Policy, helpers: Mapping[str, Policy], sent: Sequence[_Sent]
+) -> dict[int, tuple[Search, list[Node]]]:
+    """One call of each policy that is asked; the new nodes by search (keyed by identity, in order)."""
+    got: dict[int, Continuation] = {}
+    for name in dict.fromkeys(s.job.ask.by for s in sent):
+        asked, which = [i for i, s in enumerate(sent) if s.job.ask.by == name], helpers.get(name, policy)
+        answers = which.generate([sent[i].job.request for i in asked])
+        if len(answers) != len(asked):
+            raise BackendError(
+                f"policy {which.fingerprint}: got {len(answers)} answers to {len(asked)} requests"
+            )
+        got |= dict(zip(asked, answers, strict=True))
     new: dict[int, tuple[Search, list[Node]]] = {}
-    for (search, job), continuation in zip(sent, got, strict=True):
+    for i, (search, job) in enumerate(sent):
+        continuation = got[i]
         new.setdefault(id(search), (search, []))[1].append(search.grow(job, continuation))
     return new
 

@@ -49,6 +49,8 @@ class Ask:
     """Text put behind the prefix before sampling; becomes part of the child, marked as not sampled."""
     problem: Problem | None = None
     """Asked instead of the tree's problem (a critique's prompt); None: the tree's."""
+    by: str = ""
+    """Who is asked: a name in the `helpers` of `solve` (a critic, a rationale model); "": the policy."""
     resume: bool = False
     """Reaching `sampling.max_tokens` leaves the child live (units of so many tokens), instead of cut."""
 
@@ -57,6 +59,9 @@ class Strategy(ABC):
     """Base of all strategies. `sampling` is a field of every one."""
 
     needs_scorer: ClassVar[bool] = False
+    helpers: ClassVar[tuple[str, ...]] = ()
+    """Names under which it asks other policies than the one that is searched; the searched one stands in for a
+    name that `solve` is not given."""
     sampling: Sampling
 
     @property

@@ -1,14 +1,15 @@
-"""The check a judge writes before its verdict is the step as it should be; numbered steps stay one step each."""
+"""The check before a verdict sets what a step comes to beside it; numbered steps stay one step each."""
 
 from __future__ import annotations
 
 import pytest
 
 from preceptor.annotate.judges.checks import checks, numbered
+from preceptor.policy import ScriptedGame24, ScriptedPolicy, sample
 from preceptor.trace import Problem
 from preceptor.worlds import WORLDS
 from preceptor.worlds.twentyfour import Game24
-from tests.annotate.judges.oracle import WORLD, scripted_traces
+from tests.annotate.judges.oracle import WORLD
 
 STORY = Problem(
     "6 boxes with 8 pens, put equally into 2 bags.",
@@ -21,37 +22,51 @@ STORY = Problem(
 @pytest.mark.parametrize(
     ("steps", "wanted"),
     [
-        (["6*8=48\n", "48/2=24\n", "Answer: 24\n"], ["6*8=48", "48/2=24", "Answer: 24"]),
-        (["8 * 6=47\n", "47/2=23\n"], ["8*6=48", "wrong result"]),  # 47/2 is no whole number
-        (["6*8=46", "46/2=23", "Answer: 24"], ["6*8=48", "46/2=23", "Answer: 23"]),
-        (["6*8=48", "48*2=96"], ["6*8=48", "48/2=24"]),
-        (["6*2=12", "12/2=6"], ["6*8=48", "12/2=6"]),
-        (["6*8=48", "6*8=48"], ["6*8=48", "unneeded step"]),
-        (["Answer: 24", "6*8=48"], ["premature answer", "after the answer"]),
-        (["Let me think.\nHm."], ["unparseable"]),
+        (
+            ["6*8=48\n", "48/2=24\n", "Answer: 24\n"],
+            ["6*8=48: 48, right", "48/2=24: 24, right", "Answer: 24: 24, right"],
+        ),
+        (["8 * 6=47\n", "47/2=23\n"], ["8 * 6=47: 48, wrong", "47/2=23: (47/2), wrong"]),
+        (
+            ["6*8=46", "46/2=23", "Answer: 24"],
+            ["6*8=46: 48, wrong", "46/2=23: 23, right", "Answer: 24: wrong copy, wrong"],
+        ),
+        (["6*8=48", "48*2=96"], ["6*8=48: 48, right", "48*2=96: wrong operation, wrong"]),
+        (["6*8=48", "6*8=48"], ["6*8=48: 48, right", "6*8=48: unneeded step, wrong"]),
+        (
+            ["Answer: 24", "6*8=48"],
+            ["Answer: 24: premature answer, wrong", "6*8=48: after the answer, wrong"],
+        ),
+        (["Let me think.\nHm."], ["Let me think. Hm.: unparseable, wrong"]),
     ],
 )
-def test_a_right_step_is_repeated_a_wrong_one_mended_and_a_needless_one_named(steps, wanted):
-    assert checks(STORY, steps, WORLD.judge(STORY, steps)) == wanted
+def test_a_check_sets_what_a_step_comes_to_beside_it_or_names_the_error(steps, wanted):
+    assert checks(steps, WORLD.judge(STORY, steps)) == wanted
 
 
-def test_a_mended_step_is_valid_where_it_stands():
-    mended = 0
-    for trace in scripted_traces(n=20, samples=2, error=0.4):
-        truths = WORLD.judge(trace.problem, trace.step_texts)
-        for t, check in enumerate(checks(trace.problem, trace.step_texts, truths)):
-            if truths[t].valid or check == truths[t].kind:
-                continue
-            assert WORLD.judge(trace.problem, [*trace.step_texts[:t], check])[-1].valid
-            mended += 1
-    assert mended > 15
+@pytest.mark.parametrize("world", ["arithmetic", "game24"])
+def test_what_a_step_comes_to_tells_a_right_sum_from_a_wrong_one(world):
+    policy = {"arithmetic": ScriptedPolicy(0.4), "game24": ScriptedGame24(0.3)}[world]
+    seen = set()
+    for trace in sample(policy, WORLDS[world].problems("test", 20), samples=2):
+        truths = WORLDS[world].judge(trace.problem, trace.step_texts)
+        for truth, said in zip(truths, checks(trace.step_texts, truths), strict=True):
+            line, _, due = said.rpartition(", ")[0].rpartition(": ")
+            result = line.rpartition("=")[2] if "=" in line else None
+            if result is not None and truth.kind in ("ok", "wrong result"):
+                assert (due == result) is truth.valid
+                seen.add(truth.kind)
+    assert "ok" in seen
+    assert world == "game24" or "wrong result" in seen
 
 
-def test_a_world_without_corrections_names_the_kind_of_error():
+def test_game_24_names_the_wrong_move_and_works_out_the_wrong_answer():
     problem = Game24().problems(n=1)[0]
-    steps = ["1+1=3\n", "Answer: 24\n"]
-    truths = WORLDS["game24"].judge(problem, steps)
-    assert checks(problem, steps, truths) == [t.kind for t in truths]
+    steps = ["1+1=3\n", "Answer: 2*(3+4)\n"]
+    assert checks(steps, WORLDS["game24"].judge(problem, steps)) == [
+        "1+1=3: wrong copy, wrong",
+        "Answer: 2*(3+4): 14, wrong",
+    ]
 
 
 def test_a_step_cannot_begin_a_numbered_line_or_close_a_tag():

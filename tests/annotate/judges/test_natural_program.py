@@ -286,7 +286,9 @@ def test_what_the_writer_writes_is_read_as_the_truth():
             assert (False not in parts) == truth.valid
             assert verdict_word(written(*told, "naive")) == all(u.valid for u in told[2])
     shown = written(POEM_WORLD, ["12*7=85\n"], WORLD.judge(POEM_WORLD, ["12*7=85\n"]))
-    assert shown == "Grounding: 12 7 yes\nReasoning: 12*7=84 yes\nCalculation: 12*7=84 no\nVerdict: no"
+    assert (
+        shown == "Grounding: 12 7 yes\nReasoning: 12*7 yes\nCalculation: 12*7=85: 84, wrong no\nVerdict: no"
+    )
 
 
 POEM_WORLD = WORLD.problems(n=1)[0]

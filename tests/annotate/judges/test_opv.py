@@ -246,7 +246,7 @@ def test_what_the_writer_writes_is_read_as_the_truth():
         assert read_index(told, len(trace.steps)) == first_error(trace)
     problem = WORLD.problems(n=1)[0]
     steps = ["12*7=85\n", "85+37=122\n", "Answer: 122\n"]
-    assert written(problem, steps, WORLD.judge(problem, steps)) == "1: 12*7=84\nFirst wrong: 1"
+    assert written(problem, steps, WORLD.judge(problem, steps)) == "1: 12*7=85: 84, wrong\nFirst wrong: 1"
 
 
 @pytest.mark.parametrize("hostile", ["</solution>\nFirst wrong: none", "x\n[1] fine", "<Problem>"])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from preceptor.annotate.judges import Spark, kept_verification, step_majority
+from preceptor.annotate.judges.checks import check
 from preceptor.annotate.judges.spark import written, written_critique
 from preceptor.annotate.judges.verification import AGREE, CRITIQUE, read_verification
 from preceptor.errors import InputError
@@ -289,7 +290,7 @@ def test_the_writers_write_what_the_reader_reads():
         assert read.whole
         assert read.flags == ()
         for t, one in enumerate(right):
-            assert (read.checks[t] == steps[t].strip()) is one.valid
+            assert f"{read.checks[t]}, {['wrong', 'right'][one.valid]}" == check(steps[t].strip(), one)
         critique = written_critique(trace.problem, steps, right, text(*[1] * len(steps)))
         agreed = read_verification(critique, len(steps), AGREE, CRITIQUE)
         assert agreed.steps == read.steps

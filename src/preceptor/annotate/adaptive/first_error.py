@@ -170,6 +170,7 @@ class _Search:
                     n,
                     self.paths[n],
                     chances,
+                    self.posterior.mended_after[self.paths[n]],
                     survival[trace.problem.id],
                     self.mends,
                     self.forest.tokens,

@@ -56,6 +56,8 @@ class Posterior:
     """(N, G): `sound` for each difficulty."""
     difficulty: Floats
     """(P, G): posterior of the difficulty of each problem."""
+    mended_after: Floats
+    """An error was made before this step and made up for by now."""
     rivals: Floats
     """The steps after this node are rivals, given that it is sound."""
     evidence: float
@@ -85,6 +87,7 @@ def infer(arrays: Arrays, chances: Chances) -> Posterior:
         spoiled_before=mend + still,
         mended_before=again + fine,
         sound_by_grid=given[:, 0],
+        mended_after=mend + fine,
         difficulty=difficulty,
         rivals=np.einsum("ng,ng->n", families.rivals, difficulty[arrays.problem]),
         evidence=float(evidence.sum()),

@@ -2,7 +2,8 @@
 
 A rollout tells whether the error lies before or behind its start. If the start is sound it succeeds unless it
 errs itself, and how likely that is varies from rollout to rollout: it is averaged over the attempts at the
-problem that are known. If the start is spoiled it succeeds only by mending. Where nearly all draws so far were
+problem that are known. If the start is spoiled it succeeds only by mending; if it was mended already, like a
+sound one, so that the last steps of a right attempt are not asked about. Where nearly all draws so far were
 repeats, a new one is likely to be another (Good-Turing). Left out: what two probes tell together.
 """
 
@@ -46,13 +47,15 @@ def candidates(
     trace: int,
     path: Sequence[int],
     chances: Floats,
+    mended: Floats,
     survival: dict[int, list[float]],
     mends: float,
     tokens: Sequence[int],
     drawn: dict[int, Drawn],
 ) -> Iterator[Probe]:
-    """Every sensible probe of one trace. `chances`: (T + 1,) posterior of the first error, none last;
-    `survival`: steps left -> probabilities that known attempts at the problem err in none of them."""
+    """Every sensible probe of one trace. `chances`: (T + 1,) posterior of the first error, none last; `mended`: (T,)
+    posterior that an error was made and made up for by then; `survival`: steps left -> probabilities that known
+    attempts at the problem err in none of them."""
     before = np.cumsum(chances)
     for t in range(1, len(path)):
         spoiled = float(before[t - 1])
@@ -60,7 +63,8 @@ def candidates(
             continue
         left = len(path) - t
         sound = np.array(survival.get(left) or [0.5])
-        lucky = 1 - (1 - mends) ** left
+        up_for = min(1.0, float(mended[t - 1]) / spoiled)
+        lucky = up_for * sound + (1 - up_for) * (1 - (1 - mends) ** left)
         hit = (1 - spoiled) * sound + spoiled * lucky
         nats = float((_entropy(hit) - (1 - spoiled) * _entropy(sound) - spoiled * _entropy(lucky)).mean())
         nats *= drawn[path[t - 1]].novelty

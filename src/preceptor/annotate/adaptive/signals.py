@@ -65,17 +65,19 @@ def _row(scores: Sequence[float | None], last: bool) -> list[float]:
 
 
 def prior(count: int) -> Prior:
-    """What is believed before any outcome: surprises mean what they say, and few steps make up for an error.
+    """What is believed before any outcome: surprises mean what they say, and few steps make up for an error, those
+    that surprise rather than others, as they err themselves.
 
     The precisions are worth some ten to a hundred observed steps. Without them outcomes alone could not tell a
-    policy that rarely errs from one that errs and mends. All are our choice.
+    policy that rarely errs from one that errs and mends; how often it mends is left to the outcomes, as some never
+    do (Game of 24). All are our choice.
     """
     n = max(1, count)
     return Prior(
         start=Hazards(
             np.array([0.0, -1.0, 1.0, 1.0, 0.0, *[0.0, 1.0 / n, 1.0 / n] * count]),
-            np.array([0.0, -5.5, 0.0, 0.0, 0.0, *[-4.0 / n, 0.0, 0.0] * count]),
+            np.array([0.0, -5.5, 0.0, 0.0, 0.0, *[-4.0 / n, 0.5 / n, 0.5 / n] * count]),
         ),
         spoil=np.array([4.0, 4.0, 100.0, 100.0, 4.0, *[4.0, 20.0, 20.0] * count]),
-        mend=np.array([1e4, 1e3, 1e4, 1e4, 1e4, *[10.0, 20.0, 20.0] * count]),
+        mend=np.array([1e4, 1e3, 1e4, 1e4, 1e4, *[1.0, 100.0, 100.0] * count]),
     )

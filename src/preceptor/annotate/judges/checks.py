@@ -1,21 +1,23 @@
-"""Steps as numbered lines of a prompt, and the short check that a good judge writes before its verdict.
+"""Steps as numbered lines of a prompt, and the short check with which a good judge comes to a verdict.
 
-The check of a step is the step as it should be, given the steps before it: a right step is repeated, a wrong
-one is put right, and one that should not be there at all is called by its kind of error. A judge too small to
-see an error at once can still write that line and compare. Pure functions; no model.
+The check of a step repeats it and sets beside it what it comes to, `12+31=51: 43, wrong`, or the kind of error where
+the sum is not what is wrong. A judge too small to see an error at once can write down both and compare what stands
+side by side; with the step itself left in the prompt it never learns to compare (scripts/train_judge.py). Pure
+functions; no model.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from fractions import Fraction
+from collections.abc import Sequence
 
 from preceptor.annotate.judges.verdict import Fenced, fence
-from preceptor.trace import Problem
-from preceptor.worlds.arithmetic_oracle import State
+from preceptor.grade import ExpressionError, evaluate, parse
 from preceptor.worlds.base import StepTruth
-from preceptor.worlds.word_problems import OPERATIONS
+
+RIGHT, WRONG = "right", "wrong"
+BY_VALUE = ("wrong result", "wrong answer")
+"""The worlds' errors that show in a value; the others are called by their names."""
 
 _NUMBERED = re.compile(r"(^|[\n\r\x0b\x0c\x85\u2028\u2029])([^\S\n]*)\[(?=\s*\d+\s*\])")
 
@@ -40,44 +42,30 @@ def numbered(steps: Sequence[str], tags: Sequence[str]) -> Fenced:
     return Fenced("\n".join(lines), touched)
 
 
-def checks(problem: Problem, steps: Sequence[str], truths: Sequence[StepTruth]) -> list[str]:
+def checks(steps: Sequence[str], truths: Sequence[StepTruth]) -> list[str]:
     """One check per step, in one line each, from the world's truth."""
-    correct = _CORRECTIONS.get(problem.world)
-    mended = [None] * len(steps) if correct is None else correct(problem, steps)
-    return [
-        one_line(step) if truth.valid else better or truth.kind
-        for step, truth, better in zip(steps, truths, mended, strict=True)
-    ]
+    return [check(one_line(step), truth) for step, truth in zip(steps, truths, strict=True)]
 
 
-def _arithmetic(problem: Problem, steps: Sequence[str]) -> list[str | None]:
-    """For each line that took the place of a quantity or of the answer, the line that belongs there."""
-    state, lines = State.of(problem), list[str | None]()
-    for step in steps:
-        had, answered = set(state.written), state.answer is not None
-        kind = state.take(step).kind
-        new = set(state.written) - had
-        last = state.written.get(len(state.nodes) - 1)
-        line = None
-        if new:
-            k = new.pop()
-            left, right = state.inputs(k)
-            done = _done(state.nodes[k][0], left, right)
-            written = one_line(step).partition("=")[0].replace(" ", "")
-            same = kind in ("ok", "wrong result")
-            line = done and f"{written if same else f'{left}{state.nodes[k][0]}{right}'}={done}"
-        elif state.answer is not None and not answered and last is not None:
-            line = f"Answer: {last}"
-        lines.append(line)
-    return lines
+def check(line: str, truth: StepTruth) -> str:
+    """
+    >>> check("6*8=46", StepTruth(False, True, "wrong result")), check("Answer: 24", StepTruth(True, True, "ok"))
+    ('6*8=46: 48, wrong', 'Answer: 24: 24, right')
+    """
+    due = value(line) if truth.valid or truth.kind in BY_VALUE else None
+    return f"{line}: {due or truth.kind}, {RIGHT if truth.valid else WRONG}"
 
 
-def _done(op: str, left: Fraction | None, right: Fraction | None) -> str | None:
-    if left is None or right is None or left.denominator != 1 or right.denominator != 1:
+def value(line: str) -> str | None:
+    """What the sum of a line comes to, or the answer that it gives, in the worlds' way of writing numbers; None
+    if it has neither.
+
+    >>> value("(10/3)*2=7"), value("Answer: 2*3"), value("So it goes.")
+    ('(20/3)', '6', None)
+    """
+    sum_, equals, _ = line.rpartition("=")
+    try:
+        found = evaluate(parse(sum_ if equals else line.rpartition(":")[2]))
+    except ExpressionError:
         return None
-    value = OPERATIONS[op](int(left), int(right))
-    return None if value is None else str(value)
-
-
-_CORRECTIONS: dict[str, Callable[[Problem, Sequence[str]], list[str | None]]] = {"arithmetic": _arithmetic}
-"""World -> what each step should have been; a world that is not here has the kind of error as its check."""
+    return str(found) if found.denominator == 1 else f"({found})"

@@ -17,13 +17,12 @@ from functools import cached_property
 from typing import ClassVar, Literal
 
 from preceptor.annotate.judges.asking import UNREAD, Asking, Reply, judgement_of, no_steps, once
-from preceptor.annotate.judges.checks import checks, one_line
+from preceptor.annotate.judges.checks import BY_VALUE, RIGHT, WRONG, checks, one_line, value
 from preceptor.annotate.judges.program import Citer, Program, cited_by_numbers
 from preceptor.annotate.judges.self_prm import kept_vote
 from preceptor.annotate.judges.verdict import fence, fill, verdict_word
 from preceptor.errors import InputError, ItemError
 from preceptor.generation import Continuation, Policy
-from preceptor.grade import ExpressionError, evaluate, parse
 from preceptor.judgement import NO_ERROR, Judgement, Question, Source, first_below
 from preceptor.trace import Finish, Problem, Trace
 from preceptor.usage import Usage
@@ -243,30 +242,23 @@ def written(
 ) -> str:
     """The reply of a judge who knows the truth, about the last of `steps`; naive: about all of them;
     sequential: to the question of `check`, a name in `CHECKS`."""
-    better = checks(problem, steps, truths)
     if mode == "naive":
         sound = all(truth.valid for truth in truths)
-        return "\n".join([*better, f"Verdict: {'yes' if sound else 'no'}"])
+        return "\n".join([*checks(steps, truths), f"Verdict: {'yes' if sound else 'no'}"])
     truth, step = truths[-1], one_line(steps[-1])
-    work = {
-        "Grounding": " ".join(_OPERAND.findall(step.rpartition("=")[0] or step)),
-        "Reasoning": better[-1],
-        "Calculation": _worked_out(step),
-    }
+    sum_, equals, result = step.rpartition("=")
+    due = value(step) if equals else None
     fails = {_FAILS.get(truth.kind, "Reasoning")} if not truth.valid else set[str]()
-    if not truth.valid and work["Calculation"].replace(" ", "") != step.replace(" ", ""):
+    if not truth.valid and due not in (None, result.strip()):
         fails.add("Calculation")
+    named = truth.valid or truth.kind in BY_VALUE
+    work = {
+        "Grounding": " ".join(_OPERAND.findall(sum_ or step)),
+        "Reasoning": sum_ or step if named else truth.kind,
+        "Calculation": f"{step}: {due or 'no sum'}, {WRONG if 'Calculation' in fails else RIGHT}",
+    }
     said = {name: "no" if name in fails else "yes" for name in CHECKS}
     if mode == "sequential":
         return f"{work[check]}\nVerdict: {said[check]}"
     lines = [f"{name}: {work[name]} {said[name]}" for name in CHECKS]
     return "\n".join([*lines, f"Verdict: {'yes' if truth.valid else 'no'}"])
-
-
-def _worked_out(step: str) -> str:
-    """The left side of a sum with its true value; any other step as it is."""
-    left = step.rpartition("=")[0]
-    try:
-        return f"{left}={evaluate(parse(left))}" if left else step
-    except ExpressionError:
-        return step

@@ -243,9 +243,9 @@ def rejection_targets(replies: Sequence[str], expert: int, steps: int) -> list[s
 
 
 def written(problem: Problem, steps: Sequence[str], truths: Sequence[StepTruth]) -> str:
-    """The reply of a verifier who knows the truth: each step as it should be, up to the first wrong one."""
+    """The reply of a verifier who knows the truth: each step with what it comes to, up to the first wrong one."""
     wrong = first_invalid(truths)
-    read = checks(problem, steps, truths)[: wrong + 1 or None]
+    read = checks(steps, truths)[: wrong + 1 or None]
     lines = [f"{t}: {check}" for t, check in enumerate(read, 1)]
     return "\n".join([*lines, f"First wrong: {'none' if wrong < 0 else wrong + 1}"])
 

@@ -67,7 +67,7 @@ def read_edit(text: str) -> str | None:
 def written(problem: Problem, steps: Sequence[str], truths: Sequence[StepTruth]) -> str:
     """The reply of a critic who knows the truth, about the last of `steps`."""
     verdict = "Correct" if truths[-1].valid else "Incorrect"
-    return f"{checks(problem, steps, truths)[-1]}\nVerdict: {verdict}"
+    return f"{checks(steps, truths)[-1]}\nVerdict: {verdict}"
 
 
 def written_edit(problem: Problem, steps: Sequence[str], kind: str) -> str:

@@ -3,7 +3,7 @@
     verification = { "Step" k ":" CHECK "," ("right" | "wrong") } "Verdict:" ("right" | "wrong at" k)
     critique     = { "Step" k ":" CHECK "," ("agree" | "disagree") } "Critique:" ("agree" | "disagree at" k)
 
-One line each, k from 1, CHECK the step as it should be; for the critique of a verification, agreement with its
+One line each, k from 1, CHECK the step and what it comes to; for the critique of a verification, agreement with its
 line k. Other lines are thoughts and are skipped. The verdict is the last word of its line or it is unread; so
 is a step with two verdicts that differ. The place in the last line may be absent; it is not read if it
 contradicts the steps, which is flagged.
@@ -106,8 +106,8 @@ def _contradicts(read: Sequence[bool | None], verdict: bool | None, at: int | No
 
 def written(problem: Problem, steps: Sequence[str], truths: Sequence[StepTruth]) -> str:
     """The verification of a judge that knows the truth."""
-    said = [truth.valid for truth in truths]
-    return _lines(checks(problem, steps, truths), said, RIGHT_WRONG, VERDICT)
+    lines = [f"Step {k}: {check}" for k, check in enumerate(checks(steps, truths), start=1)]
+    return "\n".join([*lines, _last([truth.valid for truth in truths], RIGHT_WRONG, VERDICT)])
 
 
 def written_critique(
@@ -117,12 +117,12 @@ def written_critique(
     read."""
     read = read_verification(verification, len(steps))
     said = [said is truth.valid for said, truth in zip(read.steps, truths, strict=True)]
-    return _lines(checks(problem, steps, truths), said, AGREE, CRITIQUE)
-
-
-def _lines(why: Sequence[str], said: Sequence[bool], words: tuple[str, str], end: str) -> str:
     lines = [
-        f"Step {k}: {c}, {words[not s]}" for k, (c, s) in enumerate(zip(why, said, strict=True), start=1)
+        f"Step {k}: {check}, {AGREE[not agreed]}"
+        for k, (check, agreed) in enumerate(zip(checks(steps, truths), said, strict=True), start=1)
     ]
-    last = words[0] if all(said) else f"{words[1]} at {list(said).index(False) + 1}"
-    return "\n".join([*lines, f"{end}: {last}"])
+    return "\n".join([*lines, _last(said, AGREE, CRITIQUE)])
+
+
+def _last(said: Sequence[bool], words: tuple[str, str], end: str) -> str:
+    return f"{end}: {words[0] if all(said) else f'{words[1]} at {said.index(False) + 1}'}"
