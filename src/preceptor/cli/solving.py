@@ -66,19 +66,18 @@ def solve(
       preceptor solve --strategy majority --policy world:arithmetic --problems world:arithmetic --n 32 \\
           --budget tokens=600 --out runs/majority
     """
-    from preceptor.search import STRATEGIES
     from preceptor.search import solve as search
+    from preceptor.search import strategy as named
 
-    if strategy not in STRATEGIES:
-        raise InputError(f"--strategy: got {strategy!r}, expected one of {sorted(STRATEGIES)}")
-    known = {f.name for f in fields(STRATEGIES[strategy])}  # type: ignore[arg-type]
+    kind = named(strategy)
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
     given: dict[str, Any] = {"n": samples, "keep": keep, "expand": expand, "aggregate": aggregate}
     unknown = [k for k, v in given.items() if v is not None and k not in known]
     if unknown:
         raise InputError(f"--strategy {strategy} has no setting {unknown[0]!r}; it has {sorted(known)}")
     settings = {k: v for k, v in given.items() if k in known and (v is not None or k == "n")}
     try:
-        chosen = STRATEGIES[strategy](**settings)
+        chosen = kind(**settings)
     except ValueError as error:
         raise InputError(str(error)) from error
     judge = scorer_of(scorer, format=format, **options_of(option))

@@ -8,10 +8,11 @@
     result.py      `Solution`, `SolveResult`
     aggregate.py   step scores to one number
     vote.py        scores and answers to one winner
+    methods.py     every strategy by name
     duplicates.py  equal prefixes
     greedy.py majority.py best_of_n.py weighted_vote.py step_beam.py    the strategies
 
-To add a strategy: a file with a frozen dataclass deriving from `Strategy`, its line in `STRATEGIES`, and a
+To add a strategy: a file with a frozen dataclass deriving from `Strategy`, its line in `methods.py`, and a
 test that states to which other strategy it reduces in a limit. Its settings are the fields; what it remembers
 about a problem goes to `search.memory` or to `node.data`; it never calls a policy or a scorer and never
 reads a gold answer.
@@ -22,6 +23,7 @@ from preceptor.search.best_of_n import BestOfN
 from preceptor.search.engine import solve
 from preceptor.search.greedy import Greedy
 from preceptor.search.majority import Majority
+from preceptor.search.methods import STRATEGIES, strategy
 from preceptor.search.result import Candidate, Solution, SolveResult
 from preceptor.search.samples import Samples
 from preceptor.search.state import Search
@@ -30,14 +32,6 @@ from preceptor.search.strategy import Ask, Strategy
 from preceptor.search.tree import Node, Path, Status, Tree
 from preceptor.search.vote import VOTES, connected_classes
 from preceptor.search.weighted_vote import WeightedVote
-
-STRATEGIES: dict[str, type[Strategy]] = {
-    "best-of-n": BestOfN,
-    "greedy": Greedy,
-    "majority": Majority,
-    "step-beam": StepBeam,
-    "weighted-vote": WeightedVote,
-}
 
 __all__ = [
     "AGGREGATORS",
@@ -64,4 +58,5 @@ __all__ = [
     "connected_classes",
     "graded_probability",
     "solve",
+    "strategy",
 ]
