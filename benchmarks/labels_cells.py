@@ -169,6 +169,7 @@ class Cell:
             return
         judge, asking = Metered(load_policy(f"world:{name}")), Asking(chat=False)
         for method, settings in (
+            ("step-judge", {"weigh": False}),
             ("step-judge", {}),
             ("critique", {"votes": 1}),
             ("critique", {"votes": 8}),

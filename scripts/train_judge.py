@@ -214,7 +214,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="directory for the model, tokenizer and card")
     parser.add_argument("--traces", type=int, default=8000)
     parser.add_argument("--sampled", type=int, default=2500, help="of them, written by the shipped policy")
-    parser.add_argument("--start", type=Path, help="a judge of an earlier run to go on from")
     parser.add_argument("--drills", type=float, default=0.5, help="share of short rows that teach to compare")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=24)
@@ -225,7 +224,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     torch.set_num_threads(1)
-    model, tokenizer = load_checkpoint(args.start or WORLD_POLICIES[args.world], "float32", "cpu")
+    model, tokenizer = load_checkpoint(WORLD_POLICIES[args.world], "float32", "cpu")
     began = time.time()
     known = material(args.world, "train", args.traces, args.sampled, args.seed + 1)
     print(
@@ -233,10 +232,9 @@ def main() -> None:
         f"{time.time() - began:.0f} s",
         flush=True,
     )
-    if not args.start:
-        plain = tokenizer.backend_tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-        new = widened(tokenizer, known[:300])
-        widen(model, tokenizer, {c: plain.encode(c).ids for c in new})
+    plain = tokenizer.backend_tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    new = widened(tokenizer, known[:300])
+    widen(model, tokenizer, {c: plain.encode(c).ids for c in new})
     stream = rows(tokenizer, known, args.drills, args.seed)
     lengths = [len(next(stream)[0]) for _ in range(500)]
     print(

@@ -38,7 +38,7 @@ def played():
 def test_the_player_of_24_is_right_about_as_often_as_its_card_says(played):
     figures = json.loads((WORLD_POLICIES["game24"] / "figures.json").read_text())
     stated = float(figures["mean_at_1"].split()[0])
-    assert 0.3 < stated < 0.6
+    assert 0.25 < stated < 0.6
     assert sum(t.grade.correct for t in played) / len(played) == pytest.approx(stated, abs=0.15)
 
 

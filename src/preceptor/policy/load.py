@@ -12,13 +12,15 @@ from preceptor.generation import Policy
 _SHIPPED = Path(__file__).parents[1] / "worlds"
 WORLD_POLICIES = {
     "arithmetic": _SHIPPED / "default_policy",
+    "arithmetic-judge": _SHIPPED / "arithmetic_judge",
     "game24": _SHIPPED / "game24_policy",
+    "game24-judge": _SHIPPED / "game24_judge",
 }
-"""Policies that come with the package, by the name of their world."""
+"""Models that come with the package: the policy of each world, and a judge of its solutions."""
 
 
 def load_policy(spec: str, **options: Any) -> Policy:
-    """`world:arithmetic`, `world:game24`, `openai:URL#model`, a Hugging Face directory, or a hub id.
+    """`world:NAME` for a model that ships, `openai:URL#model`, a Hugging Face directory, or a hub id.
 
     `options` go to `TransformersPolicy.load` or `OpenAIPolicy`. InputError for anything else, ModelError
     for a directory that is no usable model.

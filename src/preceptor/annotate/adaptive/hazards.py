@@ -18,6 +18,9 @@ from preceptor.annotate.adaptive.inference import Chances, Posterior, infer
 
 POINTS = 9
 """Grid points of a problem's difficulty."""
+SPREADS = (0.1, 1.0)
+"""Bounds of its spread. Rollouts are drawn where they fail as often as not, which makes problems seem further apart
+than they are: without an upper bound the spread runs away after some hundred tokens a trace (arithmetic)."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def _maximise(arrays: Arrays, among: Ints, prior: Prior, now: Hazards, found: Po
     weight = found.sound[forks]
     rivalry = float(((weight * found.rivals[forks]).sum() + 1) / (weight.sum() + 2))
     second = (found.difficulty @ grid**2).mean()
-    spread = float(np.clip(np.sqrt(second), 0.1, 3.0))
+    spread = float(np.clip(np.sqrt(second), *SPREADS))
     return replace(now, spoil=spoil, mend=mend, rivalry=rivalry, spread=spread)
 
 
