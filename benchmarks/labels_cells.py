@@ -180,7 +180,9 @@ class Cell:
             ("opv", {"runs": 4}),
         ):
             setting = ", ".join(f"{k}={v}" for k, v in settings.items())
-            yield Row(method, setting, annotator(method)(judge, asking=asking, **settings).score, few=True)
+            read = below(0.5) if method == "step-judge" else Row.read
+            scorer = annotator(method)(judge, asking=asking, **settings)
+            yield Row(method, setting, scorer.score, few=True, read=read)
         told = annotator("critique")(judge, votes=1, asking=asking)
         shepherd = annotator("math-shepherd")(
             self.policy, rollouts=8, sampling=ROLLOUTS, seed=ROLLED, store=self.store

@@ -65,7 +65,7 @@ class FirstErrorSearch(RolloutAnnotator):
     cost: ClassVar[str] = "as many rollouts as are worth it, often none"
     pool: ClassVar[str] = "all"
 
-    confidence: float = 0.95
+    confidence: float = 0.99
     """A trace this sure of its first error is asked about no more."""
     budget: float | None = None
     """Tokens generated per trace, on average over all; None is no limit."""
