@@ -12,6 +12,7 @@
     load.py               `load_problems("world:arithmetic" | FILE | DIRECTORY)`
     default_policy/, game24_policy/   small policies that ship with the package (`scripts/train_default_policy.py`,
                           `scripts/train_game24_policy.py`)
+    arithmetic_judge/, game24_judge/  small judges of their solutions (`scripts/train_judge.py`)
 
 One more world: a file with a class that satisfies `World`, and a line in `WORLDS`.
 """
