@@ -100,6 +100,8 @@ class Continuation:
     """Log-probability of each token at temperature 1, before top-p and top-k."""
     usage: Usage = field(default_factory=Usage)
     error: ItemError | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What the policy says beyond this (entropies, a search of its own); JSON values only."""
 
     def to_record(self) -> dict[str, Any]:
         def listed(values: tuple[Any, ...] | None) -> list[Any] | None:
@@ -113,6 +115,7 @@ class Continuation:
             "logprobs": listed(self.logprobs),
             "usage": self.usage.to_record(),
             "error": None if self.error is None else self.error.to_record(),
+            **({"extra": dict(self.extra)} if self.extra else {}),
         }
 
     @classmethod
@@ -128,6 +131,7 @@ class Continuation:
             logprobs=listed("logprobs"),
             usage=Usage.from_record(record.get("usage")),
             error=ItemError.from_record(record.get("error")),
+            extra=record.get("extra", {}),
         )
 
     @classmethod

@@ -5,6 +5,9 @@
     calibration.py     Brier, ECE (equal width, equal mass), reliability bins
     first_error.py     first-error accuracies, their harmonic mean, the threshold and how it is chosen
     estimators.py      exact pass@k, best-of-k and majority@k
+    paired.py          strategies compared problem by problem
+    by_difficulty.py   the same by bins of difficulty
+    rerank.py replay.py pool_files.py   votes and adaptive sampling on stored pools
     processbench.py    `bench_processbench`: does a scorer find the first wrong step (human labels)
     pools.py           `bench_pools`: does a scorer pick right answers from pools of candidates
     doctor/            `diagnose`: is a scorer to be trusted?

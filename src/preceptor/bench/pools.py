@@ -4,7 +4,8 @@ For every reward model of the pool and every aggregator: best of k and weighted 
 beside pass@k, majority@k and the mean accuracy. Best of k, majority and pass count all subsets exactly, ties
 shared equally; the weighted vote is exact where the report says so and drawn otherwise. Intervals resample
 problems; differences to majority are paired on the same resamples. Aggregators whose values may be negative
-vote with softmax weights within the problem. Left out: choosing the best row, which needs other problems.
+vote with softmax weights within the problem. `bench_votes` runs every other vote on the same file (`rerank.py`). Left
+out here: choosing the best row, which needs other problems.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preceptor.bench.estimators import SUBSETS, bon_at_k, maj_at_k, pass_at_k, subsets, weighted_at_k
+from preceptor.bench.pool_files import read_pools
 from preceptor.bench.statistics import Estimate, percentile_interval, resampled_sums
 from preceptor.errors import InputError
 from preceptor.grade import canonical
@@ -26,6 +28,9 @@ from preceptor.progress import Progress, silent
 from preceptor.search.aggregate import AGGREGATORS, aggregate
 from preceptor.search.vote import softmax
 from preceptor.worlds.readers import Pool
+
+if TYPE_CHECKING:
+    from preceptor.bench.rerank import Reranked
 
 RESAMPLES = 1000
 Row = tuple[str, str | None, str | None]
@@ -151,13 +156,8 @@ def bench_pools(
     are more. Raises `InputError` for a file without
     pools, `RecordError` for a malformed one.
     """
-    from preceptor.worlds.readers import read_bon_pool
-
-    pools = read_bon_pool(path)
-    if not pools:
-        raise InputError(f"{path}: got no pools, expected one problem with candidates per line")
     return report_pools(
-        pools,
+        read_pools(path),
         Path(path).name,
         aggregators=aggregators,
         answers=answers,
@@ -166,6 +166,13 @@ def bench_pools(
         seed=seed,
         progress=progress,
     )
+
+
+def bench_votes(path: str | Path, **settings: Any) -> Reranked:
+    """Every vote over every reward model and aggregator of the file of pools at `path`; settings of `rerank.rerank`."""
+    from preceptor.bench.rerank import rerank
+
+    return rerank(read_pools(path), Path(path).name, **settings)
 
 
 def report_pools(
@@ -190,7 +197,7 @@ def report_pools(
     if answers not in ("published", "canonical"):
         raise InputError(f"answers: got {answers!r}, expected 'published' or 'canonical'")
     for i, pool in enumerate(pools):
-        classes = _classes(pool, answers)
+        classes = classes_of(pool, answers)
         for row, values in _one_problem(pool, classes, columns, i, ks, limit, seed, exact).items():
             tables.setdefault(row, []).append(values)
         progress(i + 1, len(pools), f"{len(tables)} curves")
@@ -201,7 +208,7 @@ def report_pools(
         ks=ks,
         curves=_curves(tables, ks, exact, resamples, seed),
         answers=answers,
-        unanswered=sum(a is None for p in pools for a in _classes(p, "published")),
+        unanswered=sum(a is None for p in pools for a in classes_of(p, "published")),
         unscored={m: sum(not _known(c.step_scores[m]) for p in pools for c in p.candidates) for m in models},
         missing_steps={
             m: sum(
@@ -266,7 +273,8 @@ def _one_problem(
     return out
 
 
-def _classes(pool: Pool, answers: str) -> list[str | None]:
+def classes_of(pool: Pool, answers: str = "published") -> list[str | None]:
+    """What counts as one answer: equal strings, or equal canonical forms."""
     shown = [None if c.answer is None or not c.answer.strip() else c.answer.strip() for c in pool.candidates]
     if answers == "published":
         return shown

@@ -5,9 +5,12 @@ rollouts; finished rows make room for waiting requests; sampling is vectorized a
 request's random stream. A row is admitted with all of its prefix but the last token in the cache; that
 token is fed by the row's first decode step, so a prefill needs no logits.
 
-Left out: speculative decoding, several devices beyond what the model's own layer placement does, and
-keeping prefixes between calls. Numbers agree with a plain forward to rounding (1e-6 in float32); in
-bfloat16 the rounding depends on the batch, so a draw may, rarely, come out differently in another batch.
+With a `memory`, prefixes that grew since the last call are read from where they grew.
+
+Left out: speculative decoding, several devices beyond what the model's own layer placement does, and a memory
+where rows do not read their prefix together (a GPU). Numbers agree with a plain forward to rounding (1e-6 in
+float32); in bfloat16 the rounding depends on the batch, so a draw may, rarely, come out differently in another
+batch.
 
 Shapes: N live rows, V vocabulary. Columns are those of `RowCache`.
 """
@@ -35,6 +38,8 @@ from preceptor.policy.engine_sampling import choose, uniforms
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from preceptor.policy.packed import PackedForward
 
 REFILL = 4
 """Waiting requests are admitted when one slot in this many is free."""
@@ -68,6 +73,10 @@ class Output:
     reused: int
 
 
+Adjust = Callable[[torch.Tensor, Sequence[tuple[Task, list[int]]]], torch.Tensor]
+"""From the logits (N, V) of the live rows, each with its task and the ids sampled so far, to those chosen from."""
+
+
 class Engine:
     """Holds the model and, between calls, the buffer."""
 
@@ -78,6 +87,9 @@ class Engine:
         self.config = model.config.get_text_config(decoder=True)
         self.windows = layer_windows(self.config)
         self.may_share = True
+        self.adjust: Adjust | None = None
+        self.memory: PackedForward | None = None
+        """Keeps the keys and values of prefixes between calls; used where rows read their prefix together."""
         self.context: int | None = getattr(self.config, "max_position_embeddings", None)
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._cache: RowCache | None = None
@@ -163,6 +175,8 @@ class _Run:
         self.ahead = 0 if engine.shares else max(len(t.prefix) for t in tasks) - 1
         self.admitted = 0
         self.roots: dict[Ids, tuple[Computed, int]] = {}
+        self.recalled: dict[Ids, int] = {}
+        """Tokens at the beginning of a root that the engine's memory had, or another root paid for."""
         self.entries: list[Entry] = []
         self.start = np.zeros(slots, np.int64)  # column of position 0; less than 0 where prefixes are shared
         self.begin = np.zeros(slots, np.int64)  # first column that holds a token of the row
@@ -193,7 +207,8 @@ class _Run:
 
     def _admit(self, free: int) -> None:
         batch = [self.waiting.popleft() for _ in range(min(free, len(self.waiting)))]
-        self._prefill(list(dict.fromkeys(e.root for e in batch if e.root not in self.roots)))
+        roots = list(dict.fromkeys(e.root for e in batch if e.root not in self.roots))
+        self._prefill(self._recall(roots))
         cache, n = self.cache, len(self.entries)
         if not n:
             cache.column = self.ahead
@@ -247,6 +262,18 @@ class _Run:
         for columns in (self.start, self.begin, self.first, self.end):
             columns[:n] -= by
 
+    def _recall(self, roots: list[Ids]) -> list[Ids]:
+        """Read the roots through the engine's memory, which computes what they grew by; returns what is left."""
+        memory, asked = self.engine.memory, [r for r in roots if len(r) > 1]
+        if memory is None or self.groups is None or not asked or sum(map(len, asked)) > memory.cache_tokens:
+            return roots
+        rows = [r[:-1] for r in asked]
+        _, cost = memory.hidden(rows, [[len(row) - 1] for row in rows])
+        for root, reused, kept in zip(asked, cost.reused, memory.keys_and_values(rows)):
+            if kept is not None:
+                self.roots[root], self.recalled[root] = (kept, 0), reused
+        return [r for r in roots if r not in self.roots]
+
     def _prefill(self, roots: list[Ids]) -> None:
         """Compute all but the last token of each root: right-padded, so that no mask is needed."""
         roots = sorted((r for r in roots if len(r) > 1), key=len, reverse=True)
@@ -283,6 +310,8 @@ class _Run:
                 past_key_values=cache,
             ).logits[:, -1]
         column += 1
+        if self.engine.adjust is not None:
+            logits = self.engine.adjust(logits, [self._so_far(row) for row in range(n)])
         drawn = uniforms(self.stream[:n], column - self.first[:n])
         tokens, logprobs = choose(logits, drawn, self.temperature[:n], self.top_p[:n], self.top_k[:n])
         self.ids[:n, column], self.logprobs[:n, column] = tokens, logprobs
@@ -292,6 +321,10 @@ class _Run:
             yield self.entries[row].index, self._output(row, reason)
         if finished:
             self._drop(finished)
+
+    def _so_far(self, row: int) -> tuple[Task, list[int]]:
+        sampled = self.ids[row, self.first[row] : self.cache.column + 1]
+        return self.tasks[self.entries[row].index], sampled.tolist()
 
     def _finished(self, tokens: np.ndarray, logprobs: np.ndarray) -> dict[int, str]:
         n, after = len(tokens), self.cache.column + 1
@@ -314,12 +347,14 @@ class _Run:
     def _output(self, row: int, reason: str) -> Output:
         sampled = slice(self.first[row], self.cache.column + 1)
         entry = self.entries[row]
+        before = len(entry.prefix) - entry.prefilled  # what the entry computes of its root stands behind this
+        known = min(max(self.recalled.get(entry.root, 0) - before, 0), entry.prefilled)
         return Output(
             self.ids[row, sampled].tolist(),
             self.logprobs[row, sampled].tolist(),
             reason,
-            entry.prefilled,
-            entry.reused,
+            entry.prefilled - known,
+            entry.reused + known,
         )
 
     def _drop(self, finished: dict[int, str]) -> None:

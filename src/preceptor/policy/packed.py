@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _FAILURES = (TypeError, AttributeError, RuntimeError, ValueError, LookupError, Unsupported)
 
 
+KeysAndValues = list[tuple[torch.Tensor, torch.Tensor]]
 CPU_TOKENS = 2048
 """No pass on a CPU is larger: its activations would leave the processor's cache."""
 
@@ -105,6 +106,18 @@ class PackedForward:
                 return self._padded(given, positions)
         finally:
             self.body.train(was_training)
+
+    def keys_and_values(self, rows: Sequence[Ids]) -> list[KeysAndValues | None]:
+        """Of each row, layer by layer, (1, heads, tokens, size); None for a row that is not kept."""
+        found: list[KeysAndValues | None] = []
+        for path in self._held.paths(rows):
+            if path is None:
+                found.append(None)
+                continue
+            layers = range(len(self._windows))
+            parts = [[[s.layers[k][i][:, :, :n] for s, n in path] for i in (0, 1)] for k in layers]
+            found.append([(torch.cat(keys, dim=2), torch.cat(values, dim=2)) for keys, values in parts])
+        return found
 
     def probe(self) -> None:
         """Find out how this body can be read, by comparing with one row at a time."""

@@ -164,6 +164,17 @@ class Held:
     def sorted(self) -> list[tuple[Ids, Path]]:
         return sorted(self.rows.items(), key=lambda item: item[0])
 
+    def paths(self, rows: Sequence[Ids]) -> list[Path | None]:
+        """Of each row that is kept or begins a kept one; None for the others."""
+        kept = self.sorted()
+        keys = [ids for ids, _ in kept]
+        found: list[Path | None] = []
+        for row in rows:
+            at = bisect_left(keys, row)
+            begins = at < len(keys) and keys[at][: len(row)] == row
+            found.append(cut(kept[at][1], len(row)) if begins else None)
+        return found
+
     def with_rows(self, layout: Layout) -> dict[Ids, Path]:
         """What would be held after a call that read these rows, most recent first, within the limit."""
         wanted = {top: layout.paths[top] for top in layout.tops}

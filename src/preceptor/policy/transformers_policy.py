@@ -94,6 +94,18 @@ class TransformersPolicy:
         """Forget the fingerprint: the weights have changed."""
         self._fingerprint = None
 
+    def remember(self, tokens: int) -> None:
+        """Keep the keys and values of so many tokens of prefixes for the next call, so that a search pays only for
+        what its prefixes grew by; 0 forgets. On a CPU, with full attention; elsewhere it changes nothing."""
+        from preceptor.policy.packed import PackedForward
+
+        self.engine.memory = PackedForward(self.reader.body, cache_tokens=tokens) if tokens else None
+
+    def forget(self) -> None:
+        """Drop what `remember` has kept so far."""
+        if self.engine.memory is not None:
+            self.engine.memory.clear()
+
     def generate(self, requests: Sequence[Request]) -> list[Continuation]:
         """One continuation per request, in order.
 

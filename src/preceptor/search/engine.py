@@ -49,6 +49,7 @@ def solve(
     """
     budget = budget or Budget()
     _check(problems, strategy, scorer, budget)
+    policy = strategy.prepare(policy)
     others = dict(helpers or {})
     if unknown := sorted(set(others) - set(strategy.helpers)):
         raise InputError(f"{strategy}: helpers {unknown} are not asked; it asks {list(strategy.helpers)}")

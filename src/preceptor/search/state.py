@@ -60,7 +60,7 @@ class Search:
     spent: Ledger = field(default_factory=Ledger)
     pending: list[Job] = field(default_factory=list)
     kids: list[Node] = field(default_factory=list)
-    _used: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    _used: dict[tuple[str, str], set[int]] = field(default_factory=lambda: defaultdict(set))
     _rate: float = 0.0
 
     @property
@@ -95,7 +95,8 @@ class Search:
         path = self.tree.path(ask.node)
         before = path if ask.start is None else path.cut(ask.start)
         prefix = before.text + ask.insert
-        whole = not ask.insert and before.token_ids is not None
+        # another policy may have other tokens: it is given the text
+        whole = not ask.insert and not ask.by and before.token_ids is not None
         ids = before.token_ids if whole and before.text else None
         return [
             Job(
@@ -104,7 +105,7 @@ class Search:
                     problem=ask.problem or self.problem,
                     prefix=prefix,
                     prefix_ids=ids,
-                    draw=self._draw(prefix, ask.node.draw),
+                    draw=self._draw(ask, prefix),
                     seed=self.seed,
                     sampling=ask.sampling,
                 ),
@@ -113,13 +114,18 @@ class Search:
             for _ in range(ask.count)
         ]
 
-    def _draw(self, prefix: str, inherited: int) -> int:
+    def _draw(self, ask: Ask, prefix: str) -> int:
         """A draw this prefix has not had: the parent's if it is free, else the smallest free one.
 
         Inheriting keeps a chain of steps on the draw of its first step, so an unpruned beam and independent
-        samples read the same random streams.
+        samples read the same random streams. A branch from inside a path is another try: the draws that wrote the
+        path count as used. Questions with a problem of their own have draws of their own.
         """
-        used = self._used[prefix]
+        used = self._used[(ask.problem or self.problem).id, prefix]
+        inside = ask.start is not None and ask.start < len(self.tree.path(ask.node).text)
+        if inside and ask.problem is None and not ask.insert:
+            used |= {n.draw for n in self.tree.lineage(ask.node) if n.parent is not None}
+        inherited = ask.node.draw
         draw = inherited if inherited not in used else next(d for d in range(len(used) + 1) if d not in used)
         used.add(draw)
         return draw
@@ -174,10 +180,12 @@ class Search:
             logprobs=got.logprobs if aligned else None,
             draw=job.request.draw,
             role=ask.role,
+            by=ask.by,
             status=_status(job, got),
             finish=got.finish,
             usage=usage,
             error=got.error,
+            data={"policy": dict(got.extra)} if got.extra else {},
         )
         node.first_step, node.ends = self._steps(job, text)
         self.tree.nodes.append(node)
@@ -189,6 +197,11 @@ class Search:
         self.kids.append(node)
         return node
 
+    def conclude(self, node: Node) -> None:
+        """Count a live node as a solution: by the strategy's own rule its text is complete."""
+        node.status = Status.DONE
+        node.answer, node.canon = extract(self.problem, self.tree.path(node).text)
+
     def _steps(self, job: Job, text: str) -> tuple[int, tuple[int, ...]]:
         """Index of the first new step, and the new ends: steps tile the path and none is blank."""
         before, node = job.before, job.ask.node
@@ -196,7 +209,8 @@ class Search:
             return len(before.ends), ()
         one = bool(job.request.sampling.stop) and not job.ask.insert
         blank = not text.strip() if one else text[0].isspace()
-        resumed = job.ask.start is None and node.finish is Finish.LENGTH
+        unit = job.ask.resume and not job.request.sampling.stop and not job.ask.insert
+        resumed = job.ask.start is None and (unit or node.finish is Finish.LENGTH)
         inside = len(before.text) not in self.tree.path(node).ends
         first = len(before.ends)
         if first and (blank or resumed or inside or not before.text.strip()):
@@ -232,6 +246,8 @@ class Search:
         node.judged = replace(cost, calls=max(cost.calls, 1))
         self.spent += Ledger(scorer=node.judged)
         self._rate = max(self._rate, node.judged.scored / max(self._size(node), 1))
+        if got.extra:
+            node.data["judged"] = dict(got.extra)
         if got.error is not None or got.scores is None:
             node.score_error = got.error or ItemError(
                 "no-scores", f"{got.source} gave no scores and no reason"

@@ -6,6 +6,8 @@ the beam and occupy no slot; a prefix cut by a limit is not a solution; a shortf
 Deviations: exact duplicates are merged unless told otherwise; under a token budget and while nothing is done, a
 level narrows so as to spend at most half of what is left, best prefixes first, instead of ending with nothing.
 Cost: keep * expand steps a level, each scored with its prefix.
+
+`beams/` holds the beams that differ in one of the hooks `level`, `frontier`, `worth`, `shortlist` and `narrow`.
 """
 
 from __future__ import annotations
@@ -15,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from preceptor.generation import Sampling
-from preceptor.search.aggregate import Aggregate, resolve
+from preceptor.search.aggregate import Aggregate, aggregate, resolve
 from preceptor.search.duplicates import DUPLICATES, merge, prefer_distinct
 from preceptor.search.state import Search
-from preceptor.search.strategy import Ask, Strategy, elect, live, ranked, steps
+from preceptor.search.strategy import Ask, Strategy, descending, elect, live, steps
 from preceptor.search.tree import Node, Status
 from preceptor.search.vote import VOTES
 
@@ -53,13 +55,29 @@ class StepBeam(Strategy):
     def asked(self) -> int:
         return self.keep * self.expand
 
+    def level(self, search: Search) -> int:
+        """Steps every standing prefix has, without those of this turn."""
+        return search.round
+
+    def frontier(self, search: Search) -> list[Node]:
+        """Prefixes to continue, in order of creation."""
+        return search.leaves
+
+    def worth(self, search: Search, node: Node) -> float | None:
+        """What a prefix is ranked by; None: unscored, and last."""
+        return aggregate(node.scores, self.aggregate)
+
+    def ranked(self, search: Search, nodes: Sequence[Node]) -> list[Node]:
+        """Best first; ties in order of creation."""
+        return descending(nodes, lambda node: self.worth(search, node))
+
     def select(self, search: Search) -> list[Ask]:
         sampling = steps(self.sampling, search.problem)
         if search.round == 0:
-            return [Ask(search.tree.root, self.asked, sampling)]
-        room, leaves = self._width(search), search.leaves
+            return [Ask(search.tree.root, self.keep * self.expand, sampling)]
+        room, leaves = self._width(search), self.frontier(search)
         counts: dict[int, int] = {}
-        for node in ranked(leaves, self.aggregate):
+        for node in self.ranked(search, leaves):
             counts[node.id] = min(self.expand, room)
             room -= counts[node.id]
             if not counts[node.id]:
@@ -68,28 +86,41 @@ class StepBeam(Strategy):
 
     def _width(self, search: Search) -> int:
         """Children this level may have."""
-        spent, tokens = search.spent.policy, search.budget.tokens
-        if tokens is None or search.done or not spent.generated:
-            return self.asked
-        mean = spent.generated / spent.calls
-        return max(1, min(self.asked, int((tokens - spent.generated) / 2 / mean)))
+        return affordable(search, self.keep * self.expand)
 
     def prune(self, search: Search, kids: Sequence[Node]) -> None:
-        if search.round + 1 >= self.max_steps:
+        if self.level(search) + 1 >= self.max_steps:
             for node in live(kids):
                 node.status = Status.CUT
             return
-        standing = live(kids)
-        if self.duplicates == "merge":
-            standing = merge(search, standing)
-        order = ranked(standing, self.aggregate)
-        if self.duplicates == "prefer-distinct":
-            order = prefer_distinct(search, order)
-        for node in order[self.keep :]:
+        self.narrow(search, live(kids))
+
+    def narrow(self, search: Search, standing: Sequence[Node]) -> None:
+        """Drop all but the best of a level."""
+        for node in self.shortlist(search, standing)[self.keep :]:
             node.status = Status.PRUNED
+
+    def shortlist(self, search: Search, nodes: Sequence[Node]) -> list[Node]:
+        """Best first, duplicates dealt with."""
+        if self.duplicates == "merge":
+            nodes = merge(search, nodes)
+        order = self.ranked(search, nodes)
+        return prefer_distinct(search, order) if self.duplicates == "prefer-distinct" else order
 
     def stop(self, search: Search) -> str | None:
         return "done" if len(search.done) >= self.asked else None
 
     def choose(self, search: Search) -> Node | None:
         return elect(self.candidates(search), self.vote, self.aggregate)
+
+
+def affordable(search: Search, most: int, calls: int = 1) -> int:
+    """How many continuations a level may have, at most `most`, each of `calls` calls.
+
+    While nothing is done under a token budget: what half of the rest would pay for, at least one.
+    """
+    spent, tokens = search.spent.policy, search.budget.tokens
+    if tokens is None or search.done or not spent.generated:
+        return most
+    mean = spent.generated / spent.calls * calls
+    return max(1, min(most, int((tokens - spent.generated) / 2 / mean)))

@@ -17,15 +17,15 @@ batches. Only a node's own status, visits, value_sum, data and multiplicity may 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from preceptor.errors import InputError
-from preceptor.generation import Sampling
+from preceptor.generation import Policy, Sampling
 from preceptor.search.aggregate import Aggregate, aggregate
 from preceptor.search.tree import Node, Status
-from preceptor.search.vote import VOTES
+from preceptor.search.vote import VOTES, Vote
 from preceptor.trace import Problem
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class Ask:
     by: str = ""
     """Who is asked: a name in the `helpers` of `solve` (a critic, a rationale model); "": the policy."""
     resume: bool = False
-    """Reaching `sampling.max_tokens` leaves the child live (units of so many tokens), instead of cut."""
+    """Reaching `sampling.max_tokens` leaves the child live (units of so many tokens), instead of cut. Without stop
+    strings, the text goes on inside the last step."""
 
 
 class Strategy(ABC):
@@ -79,6 +80,10 @@ class Strategy(ABC):
             if not (f.kw_only or f.name == "sampling") or value != default:
                 shown.append(f"{f.name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    def prepare(self, policy: Policy) -> Policy:
+        """The policy to search with, made of the user's: for strategies that must know more of it than text."""
+        return policy
 
     @abstractmethod
     def select(self, search: Search) -> list[Ask]: ...
@@ -119,17 +124,23 @@ def steps(sampling: Sampling, problem: Problem) -> Sampling:
     return replace(sampling, stop=STOPS[problem.segmenter])
 
 
-def elect(nodes: Sequence[Node], vote: str, how: str | Aggregate = "last") -> Node | None:
+def elect(nodes: Sequence[Node], vote: str | Vote, how: str | Aggregate = "last") -> Node | None:
     """The node that wins `vote`, each one's step scores aggregated by `how`."""
     scores = [aggregate(n.scores, how) for n in nodes]
-    winner = VOTES[vote]([n.canon for n in nodes], scores)
+    rule = VOTES[vote] if isinstance(vote, str) else vote
+    winner = rule([n.canon for n in nodes], scores)
     return None if winner is None else nodes[winner]
 
 
 def ranked(nodes: Sequence[Node], how: str | Aggregate) -> list[Node]:
     """Best first; unscored last; ties in order of creation."""
-    worth = {n.id: aggregate(n.scores, how) for n in nodes}
-    return sorted(nodes, key=lambda n: (worth[n.id] is None, -(worth[n.id] or 0.0), n.id))
+    return descending(nodes, lambda node: aggregate(node.scores, how))
+
+
+def descending(nodes: Sequence[Node], worth: Callable[[Node], float | None]) -> list[Node]:
+    """Largest `worth` first; None last; ties in order of creation."""
+    key = {n.id: worth(n) for n in nodes}
+    return sorted(nodes, key=lambda n: (key[n.id] is None, -(key[n.id] or 0.0), n.id))
 
 
 def live(nodes: Sequence[Node]) -> list[Node]:

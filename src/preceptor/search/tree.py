@@ -82,6 +82,8 @@ class Node:
     draw: int = 0
     role: str = "step"
     """What it is for: "step", "solution", or a strategy's own word ("lookahead", "critique")."""
+    by: str = ""
+    """The helper that wrote it; "": the policy. Its token ids are not the policy's."""
     status: Status = Status.LIVE
     finish: Finish | None = None
     answer: str | None = None
@@ -138,6 +140,9 @@ class Tree:
         self.problem, self.policy, self.seed = problem, policy, seed
         self.nodes: list[Node] = [Node(0, None, role="root")]
         self._paths: dict[int, Path] = {0: Path()}
+        self._children: dict[int | None, list[Node]] = {}
+        self._indexed = 0
+        """Nodes that `_children` knows of."""
 
     @property
     def root(self) -> Node:
@@ -159,7 +164,11 @@ class Tree:
         return [n for n in self.nodes[1:] if n.status is status]
 
     def children(self, node: Node) -> list[Node]:
-        return [n for n in self.nodes if n.parent == node.id]
+        """In order of creation."""
+        for new in self.nodes[self._indexed :]:
+            self._children.setdefault(new.parent, []).append(new)
+        self._indexed = len(self.nodes)
+        return list(self._children.get(node.id, ()))
 
     def lineage(self, node: Node) -> Iterator[Node]:
         """The node, its parent, ... up to the root."""
@@ -181,7 +190,7 @@ class Tree:
             return before
         text, ends = before.text + node.text, before.ends[: node.first_step] + node.ends
         unknown = Path(text, ends, None, None, None)
-        if before.token_ids is None or before.token_ends is None or node.inserted:
+        if before.token_ids is None or before.token_ends is None or node.inserted or node.by:
             return unknown
         if node.token_ids is None or node.token_ends is None:
             return unknown
