@@ -331,9 +331,9 @@ def test_a_trace_of_5000_steps_is_read_in_linear_time(tmp_path):
     def seconds(steps):
         record = processbench(0) | {"steps": [f"step {t} " * 5 for t in range(steps)], "label": steps - 1}
         path = saved(tmp_path, [record])
-        began = time.perf_counter()
+        began = time.process_time()
         (item,) = read_processbench(path)
-        took = time.perf_counter() - began
+        took = time.process_time() - began
         assert len(item.trace.steps) == len(item.judgement.scores) == steps
         assert "".join(item.trace.step_texts) == item.trace.text
         return took
