@@ -70,7 +70,9 @@ def solve_into(
     if chunk < 1:
         raise InputError(f"chunk: got {chunk}, expected at least 1 problem")
     if len({p.id for p in problems}) != len(problems):
-        raise InputError(f"solve: got {len(problems)} problems of which some share an id, expected one id each")
+        raise InputError(
+            f"solve: got {len(problems)} problems of which some share an id, expected one id each"
+        )
     out, budget = Path(out), budget or Budget()
     solve(policy, [], strategy, scorer, budget, seed, helpers=helpers)  # refuses what it cannot use
     run = _identity(strategy.prepare(policy), problems, strategy, scorer, budget, seed, helpers or {})

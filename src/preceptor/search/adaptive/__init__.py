@@ -1,7 +1,7 @@
 """Our own strategy: spend where the votes and the scores of this very problem say that it pays.
 
-    trust.py            how far the scores can be believed, from how they agree with the votes
-    trusted_search.py   the strategy: vote, re-rank or branch accordingly
+trust.py            how far the scores can be believed, from how they agree with the votes
+trusted_search.py   the strategy: vote, re-rank or branch accordingly
 """
 
 from preceptor.search.adaptive.trust import Trust, believed
