@@ -12,6 +12,7 @@ import typer
 
 from preceptor.cli import (
     benches,
+    comparing,
     console,
     data,
     demo,
@@ -34,6 +35,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "formats": formats.formats,
     "doctor": doctoring.doctor,
     "solve": solving.solve,
+    "compare": comparing.compare,
     "learn": learning.learn,
     "view": demo.view,
 }

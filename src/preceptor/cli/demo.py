@@ -118,15 +118,23 @@ def summary(rows: list[dict[str, Any]]) -> str:
 
 def view(
     run: Annotated[Path, typer.Argument(help="Directory of a run, or a file of benchmarks/labels.py.")],
-    out: Annotated[Path | None, typer.Option("--out", help="The page, where RUN is a file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The page, where RUN is a file or has trees.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draw the report of a run again from its plain files, or compare labelling methods.
+    """Draw the report of a run from its plain files: a demo, a search (its trees), a comparison of strategies or of
+    labelling methods.
 
     \b
       preceptor view runs/demo
+      preceptor view runs/majority
       preceptor view benchmarks/labels.jsonl --out labels.html
     """
+    drawn = _searched(run, out)
+    if drawn is not None:
+        console.emit({"report": str(drawn)}, as_json, str(drawn))
+        return
     if run.suffix == ".jsonl":
         from preceptor.view.labels import write_labels
 
@@ -146,3 +154,13 @@ def view(
         raise InputError(f"{run / 'config.json'}: not JSON ({error}). Run preceptor demo again.") from error
     report = write_report(run)
     console.emit({"report": str(report)}, as_json, str(report))
+
+
+def _searched(run: Path, out: Path | None) -> Path | None:
+    """The page of a search or of a comparison of strategies; None where `run` is neither."""
+    from preceptor.view.compare import write_comparison
+    from preceptor.view.trees import has_trees, write_trees
+
+    if (run / "compare.json").is_file():
+        return write_comparison(run)
+    return write_trees(run, out) if has_trees(run) else None

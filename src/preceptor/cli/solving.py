@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Annotated, Any
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,15 +25,24 @@ from preceptor.cli.options import (
     problems_of,
     scorer_of,
 )
-from preceptor.errors import InputError
+from preceptor.cli.strategies import Helpers, helpers_of, settings_of, strategy_of
+
+if TYPE_CHECKING:
+    from preceptor.generation import Policy
+    from preceptor.judgement import Scorer
+    from preceptor.search.resume import Solved
 
 KEPT_TOKENS = 1 << 15
-"""Tokens of prefixes whose keys and values a reward model keeps from one round of a search to the next."""
+"""Tokens of prefixes whose keys and values a model keeps from one round of a search to the next."""
+
+Chunk = Annotated[
+    int, typer.Option("--chunk", min=1, help="Problems searched together, and kept as soon as all are done.")
+]
 
 
 def solve(
     strategy: Annotated[
-        str, typer.Option("--strategy", help="greedy, majority, best-of-n, weighted-vote, step-beam.")
+        str, typer.Option("--strategy", help="greedy, majority, best-of-n, weighted-vote, step-beam, ...")
     ],
     policy: PolicyWord,
     problems: ProblemsWord,
@@ -52,49 +62,81 @@ def solve(
     aggregate: Annotated[
         str | None, typer.Option(help="Step scores to one number: last, min, prod, mean, ...")
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="NAME=VALUE for the strategy, e.g. vote=weighted or max_tokens=512; repeat."
+        ),
+    ] = None,
+    helper: Helpers = None,
     n: Count = None,
     format: FormatWord = None,
     option: Options = None,
+    chunk: Chunk = 64,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Answer problems with a search strategy under a budget, and say what it cost.
 
-    Writes result.json, solutions.jsonl and trees.jsonl (every node ever sampled) to --out.
+    Writes result.json, solutions.jsonl and trees.jsonl (every node ever sampled) to --out, which
+    `preceptor view` draws. Safe to kill: a second start continues; problems that failed are tried again.
 
     \b
       preceptor solve --strategy majority --policy world:arithmetic --problems world:arithmetic --n 32 \\
           --budget tokens=600 --out runs/majority
     """
-    from preceptor.search import solve as search
-    from preceptor.search import strategy as named
+    from preceptor.search.resume import solve_into
 
-    kind = named(strategy)
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    given: dict[str, Any] = {"n": samples, "keep": keep, "expand": expand, "aggregate": aggregate}
-    unknown = [k for k, v in given.items() if v is not None and k not in known]
-    if unknown:
-        raise InputError(f"--strategy {strategy} has no setting {unknown[0]!r}; it has {sorted(known)}")
-    settings = {k: v for k, v in given.items() if k in known and (v is not None or k == "n")}
-    try:
-        chosen = kind(**settings)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    judge = scorer_of(scorer, format=format, **options_of(option))
-    if judge is not None:
-        from preceptor.reward import PRM
-
-        if isinstance(judge, PRM):
-            judge.remember(KEPT_TOKENS)
+    given = {"n": samples, "keep": keep, "expand": expand, "aggregate": aggregate}
+    words = [f"{name}={value}" for name, value in given.items() if value is not None]
+    chosen = strategy_of(strategy, settings_of([*words, *(settings or ())]))
+    limit, judge = budget_of(budget), scorer_of(scorer, format=format, **options_of(option))
+    searched = policy_of(policy)
     with console.stage("solve", "problems") as line:
-        result = search(
-            policy_of(policy),
+        solved = solve_into(
+            out,
+            searched,
             problems_of(problems, n, seed),
             chosen,
             scorer=judge,
-            budget=budget_of(budget),
+            budget=limit,
             seed=seed,
             progress=line,
+            helpers=helpers_of(helper, [chosen]),
+            chunk=chunk,
+            before_chunk=forgetting(searched, judge),
         )
-    result.write(out)
-    console.emit({**result.to_record(), "out": str(out)}, as_json, f"{result!r}\n{out}")
+    record = {**solved.result.to_record(), "errors": failures(solved), "seconds": solved.seconds}
+    console.emit({**record, "out": str(out)}, as_json, f"{solved.result!r}\n{_failed(record)}{out}")
+
+
+def forgetting(policy: Policy, scorer: Scorer | None) -> Callable[[], None]:
+    """Lets models remember the prefixes of one chunk of problems, and forget them before the next."""
+    from preceptor.reward import PRM
+
+    # a model of transformers, asked for by what it can: its class would import torch for a server too
+    remembers: Any = policy if hasattr(policy, "remember") else None
+    judge = scorer if isinstance(scorer, PRM) else None
+    for model in (remembers, judge):
+        if model is not None:
+            model.remember(KEPT_TOKENS)
+
+    def forget() -> None:
+        if remembers is not None:
+            remembers.forget()
+        if judge is not None:
+            judge.forward.clear()
+
+    return forget
+
+
+def failures(solved: Solved) -> dict[str, int]:
+    """Kind of failure -> problems that it left without an answer."""
+    return dict(Counter(s.error.kind for s in solved.result.solutions if s.error is not None))
+
+
+def _failed(record: dict[str, Any]) -> str:
+    if not record["errors"]:
+        return ""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in record["errors"].items())
+    return f"{record['failed']} problems failed ({kinds}); the same command tries them again\n"

@@ -233,7 +233,7 @@ def _x_ticks(axes: Axes, xs: list[float], log_x: bool) -> None:
         return
     span, kept, last = places[-1] - places[0], [xs[0]], places[0]
     for value, place in zip(xs[1:], places[1:], strict=True):
-        if place - last >= 0.085 * span:
+        if place - last >= max(0.085, 0.026 * len(short_number(value))) * span:
             kept.append(value)
             last = place
     axes.set_xticks(kept)

@@ -183,7 +183,7 @@ class Report:
     def render(self) -> str:
         """The whole page."""
         return (
-            _templates()
+            templates()
             .get_template("page.html")
             .render(
                 title=self.title,
@@ -198,22 +198,10 @@ class Report:
 
     def write(self, path: str | Path) -> Path:
         """Write the page in one go: a reader never sees half of it."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        page = self.render().encode("utf-8")
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(page)
-            os.chmod(name, 0o644)
-            os.replace(name, target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        return target
+        return write_whole(path, self.render())
 
     def _add(self, block: str, **values: Any) -> Report:
-        html = Markup(_templates().get_template(f"{block}.html").render(**values))
+        html = Markup(templates().get_template(f"{block}.html").render(**values))
         self._blocks.append((block, html))
         return self
 
@@ -249,6 +237,22 @@ class Report:
         )
 
 
+def write_whole(path: str | Path, page: str) -> Path:
+    """Write a page so that a reader never sees half of it."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(page.encode("utf-8"))
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return target
+
+
 def _interval_text(
     low: Sequence[float | None] | None, high: Sequence[float | None] | None, i: int
 ) -> list[str | None]:
@@ -257,7 +261,7 @@ def _interval_text(
 
 
 @lru_cache(maxsize=1)
-def _templates() -> Environment:
+def templates() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

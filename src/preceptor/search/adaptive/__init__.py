@@ -4,7 +4,7 @@ trust.py            how far the scores can be believed, from how they agree with
 trusted_search.py   the strategy: vote, re-rank or branch accordingly
 """
 
-from preceptor.search.adaptive.trust import Trust, believed
+from preceptor.search.adaptive.trust import Sample, Trust, believed
 from preceptor.search.adaptive.trusted_search import TrustedSearch
 
-__all__ = ["Trust", "TrustedSearch", "believed"]
+__all__ = ["Sample", "Trust", "TrustedSearch", "believed"]

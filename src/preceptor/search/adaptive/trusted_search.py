@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 from preceptor.generation import Sampling
-from preceptor.search.adaptive.trust import Trust, believed
+from preceptor.search.adaptive.trust import Sample, Trust, believed
 from preceptor.search.state import Search
 from preceptor.search.strategy import Ask, Strategy
 from preceptor.search.tree import Node
@@ -78,8 +78,12 @@ class TrustedSearch(Strategy):
         return [*asks, Ask(root, room - branches, self.sampling, role="solution")]
 
     def trust(self, search: Search) -> Trust:
-        done = self.candidates(search)
-        return believed([n.canon for n in done], [n.scores for n in done])
+        return believed(
+            [
+                Sample(search.tree.path(n).text, n.canon, n.scores, n.role == "solution")
+                for n in self.candidates(search)
+            ]
+        )
 
     def _beginnings(self, search: Search) -> list[Beginning]:
         """Distinct ones, least tried first, then the best and longest."""
