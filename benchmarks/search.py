@@ -1,13 +1,13 @@
 """Every search strategy at equal budgets, with an exact, a trained and a noisy scorer.
 
-    OMP_NUM_THREADS=1 python benchmarks/search.py run [--worlds ...] [--scorers ...] [--strategies ...] [--problems 50]
+    OMP_NUM_THREADS=1 python benchmarks/search.py run [--worlds ...] [--scorers ...] [--strategies ...] [--problems 100]
     python benchmarks/search.py table     # search.jsonl as markdown
 
-Problems: test split of the arithmetic world and of Game of 24; the shipped policies. A budget is so many generated tokens a
-problem, discarded ones included; strategies that sample until the budget is spent do so, the others have settings (below) with
-which they may go on as long as it lasts. Scorers: `oracle` (exact value of every step), `trained` (hard-ce on the oracle's labels of
-320 problems x 8 traces of the train split, backbone the policy), `noisy` (the oracle, each verdict turned round with probability
-0.2). Interrupted runs go on: cells are kept under runs/search.
+Problems: test split of the arithmetic world and of Game of 24; the shipped policies. A budget is so many generated
+tokens a problem, discarded ones included. Strategies that can sample until the budget is spent do so; the others have
+the sizes below, chosen by counting tokens: what does not fit ends unfinished and says so. Scorers: `oracle` (exact
+value of every step), `trained` (see `trained`), `noisy` (the oracle, each verdict turned round with probability 0.2),
+`confidence` (the policy's own, in its least likely token). Interrupted runs go on: cells are kept under runs/search.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from preceptor.annotate import Labels, WorldOracle
+from preceptor.annotate import Labels, StepConfidence, WorldOracle
 from preceptor.bench.compare import Comparison, compare
+from preceptor.generation import Sampling
 from preceptor.judgement import Judgement, Question, Scorer, Source, first_below
 from preceptor.policy import load_policy, sample
 from preceptor.reward import PRM, train
@@ -37,32 +38,60 @@ HERE = Path(__file__).parent
 KEPT = HERE.parent / "runs" / "search"
 ROWS = HERE / "search.jsonl"
 BUDGETS = {f"tokens={n}": Budget(tokens=n) for n in (150, 400, 1000)}
-STRATEGIES: dict[str, dict[str, Any]] = {
-    "majority": {"n": None},
-    "greedy": {},
-    "best-of-n": {"n": None, "aggregate": "min"},
-    "weighted-vote": {"n": None, "aggregate": "min"},
-    "hmr": {"n": None},
-    "wrf": {"n": None},
-    "pessimistic": {"n": None},
-    "log-odds": {"n": None},
-    "adaptive-consistency": {},
-    "doubling-consistency": {},
-    "step-beam": {"aggregate": "min"},
-    "ovm-beam": {},
-    "alphamath-beam": {},
-    "dvts": {},
-    "rebase": {},
-    "lookahead-beam": {},
-    "early-rejection": {},
-    "greedy-backtracking": {},
-    "best-first": {},
-    "mur": {},
-    "phi": {},
-    "entropy-branching": {},
-    "trusted-search": {},
+
+
+def sized(name: str, *values: Any, **fixed: Any) -> list[dict[str, Any]]:
+    """One setting for each budget."""
+    return [{name: value, **fixed} for value in values]
+
+
+def beam(keep: str = "keep", *, halved: bool = False, **fixed: Any) -> list[dict[str, Any]]:
+    """Beams of 4, 12 and 36 steps a level; half of that for those that write as much again to look ahead."""
+    sizes = [(2, 1), (3, 2), (5, 4)] if halved else [(2, 2), (4, 3), (6, 6)]
+    return [{keep: k, "expand": e, **fixed} for k, e in sizes]
+
+
+SAMPLES = (4, 9, 23)
+"""Solutions that about fill a budget."""
+STRATEGIES: dict[str, list[dict[str, Any]]] = {
+    "majority": [{"n": None}],
+    "greedy": [{}],
+    "best-of-n": [{"n": None, "aggregate": "min"}],
+    "weighted-vote": [{"n": None, "aggregate": "min"}],
+    "hmr": [{"n": None, "aggregate": "min"}],
+    "wrf": [{"n": None, "aggregate": "min"}],
+    "pessimistic": [{"n": None, "aggregate": "min"}],
+    "log-odds": [{"n": None, "aggregate": "min"}],
+    "omegaprm-vote": [{"n": 64}],
+    "del-tom": sized("n", *SAMPLES),
+    "data-prm-best-of-n": sized("n", *SAMPLES),
+    "adaptive-consistency": [{}],
+    "doubling-consistency": [{}],
+    "deepconf": sized("n", *SAMPLES),
+    "deepconf-online": sized("warmup", 2, 4, 8, n=64, unit=8),
+    "step-beam": beam(aggregate="min"),
+    "ovm-beam": beam(),
+    "alphamath-beam": sized("expand", 3, 8, 20),
+    "dvts": beam("subtrees", aggregate="min"),
+    "rebase": sized("width", 4, 12, 32, aggregate="min"),
+    "lookahead-beam": beam(halved=True, aggregate="min"),
+    "pav-beam": beam(halved=True, prover=1),
+    "early-rejection": beam(aggregate="min", tau=4),
+    "greedy-backtracking": [{}],
+    "best-first": [{"expansions": 500}],
+    "vanilla-mcts": sized("paths", 3, 8, 24, aggregate="min"),
+    "alphamath-mcts": sized("iterations", 10, 30, 80),
+    "rest-mcts": sized("iterations", 5, 15, 40),
+    "propa": [{}],
+    "particle-filter": sized("n", 4, 9, 23),
+    "particle-gibbs": sized("n", 4, 10, 24),
+    "power-sampling": sized("moves", 1, 3, 9, blocks=4, sampling=Sampling(max_tokens=96)),
+    "mur": sized("expand", 2, 4, 8),
+    "phi": sized("n", 2, 4, 8),
+    "entropy-branching": [{"n": 64, "aggregate": "min"}],
+    "trusted-search": [{}],
 }
-"""Name -> settings; `compare` takes more strategies once they are here."""
+"""Name -> settings at the three budgets, or at all of them."""
 
 
 @dataclass(frozen=True)
@@ -111,21 +140,27 @@ SCORERS: dict[str, Callable[[str], Scorer]] = {
     "oracle": lambda world: WorldOracle(Question.VALUE),
     "trained": trained,
     "noisy": lambda world: Noisy(WorldOracle(Question.VALUE)),
+    "confidence": lambda world: StepConfidence(),
 }
 
 
-def chosen(names: Sequence[str]) -> dict[str, Strategy]:
-    return {name: strategy(name)(**STRATEGIES[name]) for name in names}
+def chosen(names: Sequence[str], budget: int) -> dict[str, Strategy]:
+    """With the settings of the budget of that rank."""
+    return {name: strategy(name)(**STRATEGIES[name][budget % len(STRATEGIES[name])]) for name in names}
 
 
 def run(worlds: Sequence[str], scorers: Sequence[str], names: Sequence[str], problems: int) -> None:
     for world in worlds:
         policy, asked = load_policy(f"world:{world}"), WORLDS[world].problems("test", problems)
         for kind in scorers:
-            began, scorer = time.monotonic(), SCORERS[kind](world)
-            found = compare(KEPT / f"{world}-{kind}", policy, asked, chosen(names), BUDGETS, scorer)
-            keep(world, kind, found)
-            print(f"{world} {kind}: {len(found.cells)} cells, {time.monotonic() - began:.0f} s", flush=True)
+            scorer = SCORERS[kind](world)
+            for i, (budget, limit) in enumerate(BUDGETS.items()):
+                began = time.monotonic()
+                home, own = KEPT / f"{world}-{kind}", chosen(names, i)
+                found = compare(home, policy, asked, own, {budget: limit}, scorer, chunk=problems)
+                keep(world, kind, found)
+                took = time.monotonic() - began
+                print(f"{world} {kind} {budget}: {len(found.cells)} cells, {took:.0f} s", flush=True)
 
 
 def keep(world: str, kind: str, found: Comparison) -> None:
@@ -175,7 +210,7 @@ def main() -> None:
     )
     parser.add_argument("--scorers", nargs="+", choices=tuple(SCORERS), default=list(SCORERS))
     parser.add_argument("--strategies", nargs="+", choices=tuple(STRATEGIES), default=list(STRATEGIES))
-    parser.add_argument("--problems", type=int, default=50)
+    parser.add_argument("--problems", type=int, default=100)
     args = parser.parse_args()
     if args.what == "table":
         table()

@@ -10,7 +10,18 @@
     vote.py        scores and answers to one winner
     methods.py     every strategy by name
     duplicates.py  equal prefixes
-    greedy.py majority.py best_of_n.py weighted_vote.py step_beam.py    the strategies
+    answers.py     the answer of a text and its class
+    resume.py      `solve` into a directory, going on where it was stopped; run_log.py is what it writes
+
+The strategies: greedy.py, majority.py, best_of_n.py, weighted_vote.py, step_beam.py, and in folders
+
+    voting/    choose among samples: votes, bounds, verdicts, confidence, allocation by difficulty
+    beams/     keep some prefixes at each step
+    trees/     grow a tree from the root: MCTS and its relatives
+    sampling/  draw from other distributions: particles, powers
+    refine/    write again what a critique, a test or a rationale finds wrong
+    decoding/  look into the policy's next token: entropies, verifiers of tokens, insertions
+    adaptive/  our own: vote, re-rank or search, as far as the scorer can be trusted
 
 To add a strategy: a file with a frozen dataclass deriving from `Strategy`, its line in `methods.py`, and a
 test that states to which other strategy it reduces in a limit. Its settings are the fields; what it remembers
