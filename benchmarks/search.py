@@ -46,8 +46,8 @@ def sized(name: str, *values: Any, **fixed: Any) -> list[dict[str, Any]]:
 
 
 def beam(keep: str = "keep", *, halved: bool = False, **fixed: Any) -> list[dict[str, Any]]:
-    """Beams of 4, 12 and 36 steps a level; half of that for those that write as much again to look ahead."""
-    sizes = [(2, 1), (3, 2), (5, 4)] if halved else [(2, 2), (4, 3), (6, 6)]
+    """Beams of 4, 10 and 24 steps a level; half of that for those that write as much again to look ahead."""
+    sizes = [(2, 1), (3, 2), (4, 3)] if halved else [(2, 2), (5, 2), (6, 4)]
     return [{keep: k, "expand": e, **fixed} for k, e in sizes]
 
 
@@ -71,23 +71,23 @@ STRATEGIES: dict[str, list[dict[str, Any]]] = {
     "deepconf-online": sized("warmup", 2, 4, 8, n=64, unit=8),
     "step-beam": beam(aggregate="min"),
     "ovm-beam": beam(),
-    "alphamath-beam": sized("expand", 3, 8, 20),
+    "alphamath-beam": sized("expand", 4, 10, 24),
     "dvts": beam("subtrees", aggregate="min"),
-    "rebase": sized("width", 4, 12, 32, aggregate="min"),
+    "rebase": sized("width", 4, 10, 24, aggregate="min"),
     "lookahead-beam": beam(halved=True, aggregate="min"),
     "pav-beam": beam(halved=True, prover=1),
     "early-rejection": beam(aggregate="min", tau=4),
     "greedy-backtracking": [{}],
     "best-first": [{"expansions": 500}],
-    "vanilla-mcts": sized("paths", 3, 8, 24, aggregate="min"),
-    "alphamath-mcts": sized("iterations", 10, 30, 80),
-    "rest-mcts": sized("iterations", 5, 15, 40),
-    "propa": [{}],
+    "vanilla-mcts": [{"paths": p, "width": w, "aggregate": "min"} for p, w in ((3, 3), (8, 4), (24, 6))],
+    "alphamath-mcts": sized("width", 3, 4, 5),
+    "rest-mcts": sized("width", 2, 3, 4),
+    "propa": sized("width", 2, 3, 4, enough=4, solutions=1),
     "particle-filter": sized("n", 4, 9, 23),
-    "particle-gibbs": sized("n", 4, 10, 24),
+    "particle-gibbs": sized("n", 4, 10, 26),
     "power-sampling": sized("moves", 1, 3, 9, blocks=4, sampling=Sampling(max_tokens=96)),
     "mur": sized("expand", 2, 4, 8),
-    "phi": sized("n", 2, 4, 8),
+    "phi": sized("n", 2, 3, 5, foresight=16),
     "entropy-branching": [{"n": 64, "aggregate": "min"}],
     "trusted-search": [{}],
 }

@@ -1,27 +1,37 @@
 """Vote, re-rank or search, as far as the scorer can be trusted on this problem: our own strategy.
 
-It samples a few solutions and asks how their scores agree with their votes (`trust.py`). The answer is the most
+It samples some solutions and asks how their scores agree with their votes (`trust.py`). The answer is the most
 probable one, which is the majority where scores say nothing, close to the best-scored one where they mean much, and
-between them elsewhere. While no answer is sure, it goes on: the less the scores are trusted, the more new solutions are
-sampled from the beginning; the more they are, the more continue the longest beginnings that the scorer finds right,
-which is a search. Cost: one solution and its scores a sample, most of them shorter than a whole one once it branches.
-Left out: moving budget from one problem to another.
+between them elsewhere. While no answer is sure, it goes on with up to `batch` texts a turn: a share of them (the
+expected slope, 1 at most, times the share of step scores that say clearly right or wrong) grows step by step from the
+longest beginnings that the scorer finds right and is dropped at the first wrong step, which is a search; the others
+are new solutions, which vote.
+One problem tells little of a scorer: `prior` is what an earlier run told (`prior.py`).
+
+Cost: one solution and its scores a sample, one step and its score a turn of a text that is searched for. Left out:
+moving budget from one problem to another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple
 
 from preceptor.generation import Sampling
-from preceptor.search.adaptive.trust import Sample, Trust, believed
+from preceptor.search.adaptive.prior import UNKNOWN, Prior, samples
+from preceptor.search.adaptive.trust import Trust, believed, decided
 from preceptor.search.state import Search
-from preceptor.search.strategy import Ask, Strategy
-from preceptor.search.tree import Node
+from preceptor.search.strategy import STOPS, Ask, Strategy
+from preceptor.search.tree import Node, Status
+
+GROWN = "grown"
+"""Role of a text that is searched for, step by step."""
+TRIES = 4
+"""Steps tried at a beginning before shorter ones have their turn."""
 
 
 class Beginning(NamedTuple):
-    """A prefix whose steps the scorer finds right, of a sample that goes wrong after it."""
+    """A prefix whose steps the scorer finds right."""
 
     node: Node
     chars: int
@@ -32,76 +42,102 @@ class Beginning(NamedTuple):
 
 @dataclass(frozen=True)
 class TrustedSearch(Strategy):
-    """Samples, votes and branches by the posterior of answers and of the scorer's worth."""
+    """Samples, votes and searches by the posterior of answers and of the scorer's worth."""
 
     needs_scorer: ClassVar[bool] = True
     n: int | None = None
-    """Solutions at most; None: until an answer is sure or the budget is spent."""
-    first: int = field(default=8, kw_only=True)
-    """Solutions sampled before the first look."""
+    """Texts begun at most; None: until an answer is sure or the budget is spent."""
+    prior: Prior | str = field(default=UNKNOWN, kw_only=True)
+    """What is known of the scorer; a directory: learned from that run."""
     batch: int = field(default=4, kw_only=True)
-    """Solutions between two looks."""
-    sure: float = field(default=0.999, kw_only=True)
+    """Texts begun between two looks, fewer by the trust, 1 at least: a search learns from every one."""
+    sure: float = field(default=0.98, kw_only=True)
     """Probability of an answer at which to stop."""
     right: float = field(default=0.5, kw_only=True)
     """Step score from which a step counts as right."""
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.8), kw_only=True)
 
     def __post_init__(self) -> None:
-        if min(self.first, self.batch, 1 if self.n is None else self.n) < 1 or not 0 < self.sure <= 1:
+        if min(self.batch, 1 if self.n is None else self.n) < 1 or not 0 < self.sure <= 1:
             raise ValueError(
-                f"trusted search: got {self!r}, expected n, first and batch >= 1 and 0 < sure <= 1 (n: or None)"
+                f"trusted search: got {self!r}, expected n and batch >= 1 and 0 < sure <= 1 (n: or None)"
             )
+        if isinstance(self.prior, str):
+            object.__setattr__(self, "prior", Prior.of_run(self.prior))
 
     @property
     def asked(self) -> int | None:
         return self.n
 
     def select(self, search: Search) -> list[Ask]:
-        sampled = len(search.tree) - 1
-        room = self.batch if search.round else self.first
-        room = room if self.n is None else min(room, self.n - sampled)
-        root = search.tree.root
-        if search.round == 0 or room < 1:
-            return [Ask(root, room, self.sampling, role="solution")]
+        growing = [Ask(n, 1, self._step(search), role=GROWN) for n in search.tree.nodes if _grows(n, search)]
+        if growing:
+            return growing
+        begun = search.memory.setdefault("begun", 0)
         trust = self.trust(search)
         search.memory["trust"] = trust.slope
-        if max(trust.answers.values(), default=0.0) >= self.sure:
+        share = min(1.0, trust.slope) * self._decided(search)
+        room = max(1, round(self.batch * (1 - share)))
+        room = room if self.n is None else min(room, self.n - begun)
+        if room < 1 or trust.sure >= self.sure:
             return []
-        places = self._beginnings(search)
-        branches = min(len(places), round(room * min(1.0, trust.slope)))
-        asks = [Ask(p.node, 1, self.sampling, role="branch", start=p.chars) for p in places[:branches]]
-        for place in places[:branches]:
-            tried = search.memory.setdefault("tried", {})
-            text = search.tree.path(place.node).text[: place.chars]
-            tried[text] = tried.get(text, 0) + 1
-        return [*asks, Ask(root, room - branches, self.sampling, role="solution")]
+        search.memory["begun"] = begun + room
+        searched = int(room * share)
+        asks = [
+            Ask(p.node, 1, self._step(search), role=GROWN, start=p.chars)
+            for p in self._places(search, searched)
+        ]
+        fresh = room - len(asks)
+        return [*asks, Ask(search.tree.root, fresh, self.sampling, role="solution")] if fresh else asks
+
+    def _step(self, search: Search) -> Sampling:
+        """One step where its end can be told while sampling, else all of the rest."""
+        stop = self.sampling.stop or STOPS.get(search.problem.segmenter, ())
+        return replace(self.sampling, stop=stop)
 
     def trust(self, search: Search) -> Trust:
-        return believed(
-            [
-                Sample(search.tree.path(n).text, n.canon, n.scores, n.role == "solution")
-                for n in self.candidates(search)
-            ]
-        )
+        assert isinstance(self.prior, Prior)
+        return believed(samples(search.tree, self.candidates(search)), self.prior.array)
 
-    def _beginnings(self, search: Search) -> list[Beginning]:
-        """Distinct ones, least tried first, then the best and longest."""
-        found: dict[str, Beginning] = {}
-        for node in search.done:
+    def _decided(self, search: Search) -> float:
+        """Share of the step scores that say clearly right or wrong; before there are any, the prior's."""
+        assert isinstance(self.prior, Prior)
+        said = [s for n in self.candidates(search) for s in n.scores or () if s is not None]
+        return decided(said) if said else self.prior.decided
+
+    def _places(self, search: Search, count: int) -> list[Beginning]:
+        """Where to search on, the empty beginning included: the longest first, those tried often last."""
+        found = {"": Beginning(search.tree.root, 0, 0, 1.0)}
+        for node in search.tree.nodes[1:]:
             path, scores = search.tree.path(node), node.scores or ()
             steps = next((t for t, s in enumerate(scores) if s is None or s < self.right), len(scores))
-            if not 0 < steps < len(path.ends):
-                continue
-            worth = min(s for s in scores[:steps] if s is not None)
-            chars = path.ends[steps - 1]
-            found.setdefault(path.text[:chars], Beginning(node, chars, steps, worth))
-        tried = search.memory.get("tried", {})
-        order = sorted(found, key=lambda text: (tried.get(text, 0), -found[text].worth, -found[text].steps))
-        return [found[text] for text in order]
+            if node.status is Status.DONE:
+                steps = min(steps, len(path.ends) - 1)
+            if 0 < steps <= len(path.ends):
+                worth = min(s for s in scores[:steps] if s is not None)
+                chars = path.ends[steps - 1]
+                found.setdefault(path.text[:chars], Beginning(node, chars, steps, worth))
+        tried = search.memory.setdefault("tried", {})
+        order = sorted(
+            found, key=lambda text: (tried.get(text, 0) // TRIES, -found[text].steps, -found[text].worth)
+        )
+        for text in order[:count]:
+            tried[text] = tried.get(text, 0) + 1
+        return [found[text] for text in order[:count]]
+
+    def prune(self, search: Search, kids: list[Node]) -> None:  # type: ignore[override]
+        for kid in kids:
+            last = kid.scores[-1] if kid.scores else None
+            if kid.role == GROWN and kid.status is Status.LIVE and (last is None or last < self.right):
+                kid.status, kid.data["why"] = Status.REJECTED, "wrong by the scorer"
 
     def choose(self, search: Search) -> Node | None:
         done = self.candidates(search)
         best = self.trust(search).best
         members = [n for n in done if n.canon is not None and n.canon == best]
         return max(members, key=lambda n: (n.scores or (None,))[-1] or 0.0, default=None)
+
+
+def _grows(node: Node, search: Search) -> bool:
+    """A text that is right so far and was not gone on with."""
+    return node.role == GROWN and node.status is Status.LIVE and not search.tree.children(node)
