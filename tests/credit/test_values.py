@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,11 +15,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.credit import METHODS, Baseline, CreditConfig, Rollout, Signals, compute
-from preceptor.credit.baseline import advantages
-from preceptor.credit.mix import last_step
-from preceptor.credit.returns import minimum, total
-from preceptor.credit.step_reward import progress, score
+from preceptor.credit import (
+    METHODS,
+    Batch,
+    Center,
+    CreditConfig,
+    Rollout,
+    Signals,
+    StepScore,
+    Stream,
+    compute,
+)
+from preceptor.credit.mix import Add
+from preceptor.credit.returns import Minimum, RewardToGo
+from preceptor.credit.sources import Outcome, Progress, Scalar, TokenScore
+from preceptor.credit.types import Ragged
 from preceptor.errors import InputError
 from preceptor.judgement import Question
 
@@ -36,6 +47,21 @@ def first_tokens(
 def rollout(outcome: float | None, sizes: list[int], prompt: str = "q") -> Rollout:
     ends = np.cumsum([0, *sizes]).tolist()
     return Rollout(prompt, ends[-1], outcome, tuple(pairwise(ends)))
+
+
+def progress(rollouts: list[Rollout], signals: Signals) -> Ragged:
+    return Progress()(Batch.of(rollouts, signals))
+
+
+def centered(center: Center, values: list[list[float]], prompts: str = "") -> Ragged:
+    """Of step values; each step one token."""
+    rollouts = [
+        rollout(0.0, [1] * len(v), p) for v, p in zip(values, prompts or "q" * len(values), strict=True)
+    ]
+    return center([np.array(v) for v in values], Batch.of(rollouts).at("step"))
+
+
+minimum, total = Minimum().row, RewardToGo().row
 
 
 def test_grpo_divides_by_the_sample_deviation_plus_1e_4() -> None:
@@ -162,34 +188,98 @@ def test_appending_a_good_step_does_not_raise_the_minimum_of_earlier_ones() -> N
 
 
 def test_the_outcome_can_be_mixed_into_the_last_step() -> None:
-    config = CreditConfig(
-        outcome=None, step_reward="score", mix="last_step", returns="sum", steps=Baseline("prompt", "none")
-    )
+    config = CreditConfig((Stream(StepScore(), Add(where="last"), RewardToGo()),))
     out = compute([rollout(1.0, [1, 2])], Signals(((0.25, None),)), config)
     np.testing.assert_allclose(out.advantages[0], [1.25, 1.0, 1.0])
-    np.testing.assert_allclose(last_step(np.array([0.5, 0.25]), 1.0), [0.5, 1.25])
+
+
+def test_what_is_added_to_the_last_step_goes_to_the_last_one_with_a_token() -> None:
+    r = [Rollout("q", 2, 1.0, ((0, 1), (1, 2), (2, 2)))]
+    (got,) = Add()([np.array([0.5, 0.25, 0.0])], Batch.of(r).at("step"))
+    np.testing.assert_allclose(got, [0.5, 1.25, 0.0])
+    (got,) = Add(where="every", weight=2.0)([np.array([0.5, np.nan, 0.0])], Batch.of(r).at("step"))
+    np.testing.assert_allclose(got, [2.5, np.nan, 2.0])
 
 
 def test_a_turn_baseline_compares_equal_step_indices_and_leaves_a_lone_turn_at_zero() -> None:
-    values = [np.array([1.0, 4.0, 9.0]), np.array([3.0, 2.0])]
-    sizes = [np.ones(3), np.ones(2)]
-    got = advantages(values, sizes, ["q", "q"], Baseline("turn", "mean"))
+    values = [[1.0, 4.0, 9.0], [3.0, 2.0]]
+    got = centered(Center("turn", "mean"), values)
     np.testing.assert_allclose(got[0], [-1.0, 1.0, np.nan])
     np.testing.assert_allclose(got[1], [1.0, -1.0])
-    scaled = advantages(values, sizes, ["q", "q"], Baseline("turn", "mean", "std"))
+    scaled = centered(Center("turn", "mean", "std"), values)
     np.testing.assert_allclose(scaled[1], np.array([1.0, -1.0]) / (np.sqrt(2) + 1e-4))
 
 
 def test_a_batch_baseline_crosses_prompts() -> None:
-    values = [np.array([1.0]), np.array([0.0]), np.array([0.5])]
-    got = advantages(values, [np.ones(1)] * 3, ["a", "b", "c"], Baseline("batch", "mean"))
+    got = centered(Center("batch", "mean"), [[1.0], [0.0], [0.5]], "abc")
     np.testing.assert_allclose(np.concatenate(got), [0.5, -0.5, 0.0])
 
 
 def test_the_scale_is_taken_of_centered_values_so_equal_totals_do_not_blow_up() -> None:
-    values = [np.array([0.4, -0.4]), np.array([0.0, 0.0])]
-    got = advantages(values, [np.ones(2)] * 2, ["q", "q"], Baseline("share", "mean", "std"))
+    got = centered(Center("share", "mean", "std"), [[0.4, -0.4], [0.0, 0.0]])
     assert np.abs(np.concatenate(got)).max() < 2
+
+
+def test_a_pooled_baseline_counts_each_step_once() -> None:
+    values = [[1.0, 2.0, np.nan], [6.0]]
+    np.testing.assert_allclose(np.concatenate(centered(Center("steps"), values)), [-2, -1, np.nan, 3])
+    got = centered(Center("steps", "leave_one_out"), values)
+    np.testing.assert_allclose(np.concatenate(got), [1 - 4, 2 - 3.5, np.nan, 6 - 1.5])
+    scaled = centered(Center("steps", "mean", "population", eps=0.0), values)
+    np.testing.assert_allclose(np.concatenate(scaled), np.array([-2, -1, np.nan, 3]) / np.sqrt(14 / 3))
+
+
+def test_a_rollout_baseline_averages_the_means_of_rollouts_and_a_rate_is_charged_by_tokens() -> None:
+    rollouts = [rollout(0.0, [1, 3]), rollout(0.0, [2])]
+    values = [np.array([1.0, 2.0]), np.array([6.0])]
+    batch = Batch.of(rollouts).at("step")
+    got = Center("rollout", "leave_one_out")(values, batch)
+    np.testing.assert_allclose(np.concatenate(got), [1 - 6, 2 - 6, 6 - 1.5])
+    got = Center("rate", "leave_one_out")(values, batch)
+    np.testing.assert_allclose(np.concatenate(got), [1 - 3 * 1, 2 - 3 * 3, 6 - 0.75 * 2])
+
+
+def test_a_node_baseline_compares_siblings_and_counts_a_shared_node_once() -> None:
+    # a - (b, c), one rollout through each, and a second one through b
+    rollouts = [
+        Rollout("q", 2, r, ((0, 1), (1, 2)), nodes=n)
+        for r, n in [(1.0, ("a", "b")), (1.0, ("a", "b")), (0.0, ("a", "c"))]
+    ]
+    batch = Batch.of(rollouts).at("step")
+    values: Ragged = [np.array([0.5, 1.0]), np.array([0.5, 1.0]), np.array([0.5, 0.0])]
+    got = Center("node")(values, batch)
+    np.testing.assert_allclose(np.concatenate(got), [np.nan, 0.5, np.nan, 0.5, np.nan, -0.5])
+    got = Center("node", "leave_one_out", "std", eps=0.0)(values, batch)
+    np.testing.assert_allclose([x[1] for x in got], np.array([1, 1, -1]) / np.sqrt(2))
+
+
+def test_one_node_under_two_parents_is_refused() -> None:
+    rollouts = [Rollout("q", 2, 1.0, ((0, 1), (1, 2)), nodes=n) for n in [("a", "b"), ("c", "b")]]
+    with pytest.raises(InputError, match="'b' under two parents"):
+        compute(
+            rollouts, Signals(((1.0, 1.0), (0.0, 0.0))), CreditConfig((Stream(StepScore(), Center("node")),))
+        )
+
+
+def test_shared_steps_can_be_trained_in_one_rollout_only_and_a_pivot_cuts_what_is_before_it() -> None:
+    rollouts = [
+        Rollout("q", 2, r, ((0, 1), (1, 2)), nodes=n) for r, n in [(1.0, ("a", "b")), (0.0, ("a", "c"))]
+    ]
+    config = CreditConfig((Stream(Outcome(), Center()),), shared="once")
+    out = compute(rollouts, None, config)
+    assert [w.tolist() for w in out.token_weights] == [[1, 1], [0, 1]]
+    assert out.advantages[1].tolist() == [0, -0.5]
+    retried = [replace(rollouts[0], pivot=1), rollouts[1]]
+    assert [w.tolist() for w in compute(retried, None, config).token_weights] == [[0, 1], [1, 1]]
+
+
+def test_a_method_may_need_no_verdict() -> None:
+    config = CreditConfig((Stream(StepScore(), Center("steps")),), keep="judged")
+    out = compute(
+        [rollout(None, [1]), rollout(None, [1]), rollout(1.0, [1])], Signals(((1.0,), (0.0,), None)), config
+    )
+    assert out.keep == (True, True, False)
+    assert [a.tolist() for a in out.advantages] == [[0.5], [-0.5], [0.0]]
 
 
 def test_uninformative_groups_can_leave_the_denominator() -> None:
@@ -199,7 +289,7 @@ def test_uninformative_groups_can_leave_the_denominator() -> None:
         rollout(1.0, [1], "q"),
         rollout(0.0, [1], "q"),
     ]
-    out = compute(rollouts, None, CreditConfig(keep="informative"))
+    out = compute(rollouts, None, replace(METHODS["outcome"], keep="informative"))
     assert out.keep == (False, False, True, True)
     assert [w.sum() for w in out.token_weights] == [0, 0, 1, 1]
     assert out.stats["flat_groups"] == 0.5
@@ -207,7 +297,7 @@ def test_uninformative_groups_can_leave_the_denominator() -> None:
 
 def test_scores_pass_through_with_absent_ones_as_nan() -> None:
     r = rollout(1.0, [1, 1])
-    np.testing.assert_allclose(score([r], Signals(((None, 0.5),)))[0], [np.nan, 0.5])
+    np.testing.assert_allclose(StepScore()(Batch.of([r], Signals(((None, 0.5),))))[0], [np.nan, 0.5])
 
 
 def test_wrong_shapes_are_refused_with_what_was_got_and_expected() -> None:
@@ -218,8 +308,23 @@ def test_wrong_shapes_are_refused_with_what_was_got_and_expected() -> None:
         compute([r], Signals(((0.5,),)), METHODS["progress"])
     with pytest.raises(InputError, match="of 0 rollouts, expected 1"):
         compute([r], Signals(()), METHODS["progress"])
-    with pytest.raises(InputError, match="got mix"):
-        CreditConfig(mix="last_step", step_reward="score")
+    with pytest.raises(InputError, match="got no token scores"):
+        compute([r], Signals(((0.5, 0.5),)), CreditConfig((Stream(TokenScore()),)))
+    with pytest.raises(InputError, match="got 1 token scores, expected 2"):
+        compute([r], Signals(tokens=((0.5,),)), CreditConfig((Stream(TokenScore()),)))
+    with pytest.raises(InputError, match="got no scalars 'thinking'"):
+        compute([r], None, CreditConfig((Stream(Scalar("thinking")),)))
+    with pytest.raises(InputError, match="got no stream"):
+        CreditConfig(())
+
+
+def test_a_method_says_what_it_needs() -> None:
+    assert METHODS["rloo"].needs == {"outcome"}
+    assert METHODS["pure"].needs == {"outcome", "scores"}
+    mixed = CreditConfig(
+        (Stream(TokenScore(), Add(Scalar("format"), "every")), Stream(StepScore(), Center("node")))
+    )
+    assert mixed.needs == {"tokens", "scalars.format", "scores", "nodes"}
 
 
 def test_the_room_imports_without_torch() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from preceptor.credit import Baseline, CreditConfig
+from preceptor.credit import Center, CreditConfig, StepScore, Stream
 from preceptor.errors import InputError, MissingExtra
 from preceptor.generation import Request, Sampling
 from preceptor.judgement import Question
@@ -50,9 +50,7 @@ def by_hand(traces: list[Trace], scorer: HashValue, generations: int) -> list[li
         start = sum(right) / generations
         others = [j for j in group if j != i]
         outcome = right[i - group[0]] - sum(right[j - group[0]] for j in others) / len(others)
-        ends = {
-            j: scorer.value(traces[j], len(traces[j].steps) - 1) if traces[j].steps else start for j in group
-        }
+        ends = {j: scorer.value(traces[j], len(traces[j].steps) - 1) if traces[j].steps else start for j in group}
         baseline = sum(ends[j] - start for j in others) / len(others)
         size, row, before = len(trace.token_ids), [], start
         for k in range(len(trace.steps)):
@@ -94,7 +92,7 @@ def test_training_on_outcomes_makes_the_rewarded_text_likelier(tiny_policy_dir, 
 
 
 def test_training_on_step_scores_alone_follows_the_scorer(tiny_policy_dir, tmp_path) -> None:
-    config = CreditConfig(outcome=None, step_reward="score", steps=Baseline("token", "leave_one_out", "std"))
+    config = CreditConfig((Stream(StepScore(), Center("token", "leave_one_out", "std")),))
     result = learn(
         tiny_policy_dir,
         problems(8),
@@ -175,7 +173,12 @@ def test_a_run_leaves_a_model_that_loads_metrics_and_settings(tiny_policy_dir, t
     assert result.usage.policy.generated == rows[-1]["generated_tokens"] > steps[1]["generated_tokens"]
     assert json.loads((tmp_path / "settings.json").read_text())["start"] == before
     assert [t[:2] for t in told] == [(1, 2), (2, 2)]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["metrics.jsonl", "model", "settings.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "metrics.jsonl",
+        "model",
+        "result.json",
+        "settings.json",
+    ]
 
 
 def test_the_scorer_is_not_asked_by_a_method_of_the_outcome_alone(tiny_policy_dir, tmp_path) -> None:
@@ -221,9 +224,7 @@ def test_repeated_problems_count_once(tmp_path, tiny_policy_dir) -> None:
 
 def test_a_missing_extra_is_named_with_its_install_line(monkeypatch, tmp_path, tiny_policy_dir) -> None:
     monkeypatch.setitem(sys.modules, "trl", None)
-    with pytest.raises(
-        MissingExtra, match=r"policy training needs the extra 'rl': pip install 'preceptor\[rl\]'"
-    ):
+    with pytest.raises(MissingExtra, match=r"policy training needs the extra 'rl': pip install 'preceptor\[rl\]'"):
         learn(tiny_policy_dir, problems(6), out=tmp_path, **SMALL)
 
 

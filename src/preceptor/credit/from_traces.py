@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from preceptor.credit.spans import token_spans
 from preceptor.credit.types import Rollout, Signals
 from preceptor.errors import InputError
+from preceptor.grade import canonical
 from preceptor.judgement import Judgement, Question
 from preceptor.trace import Trace, Verdict
 
 
-def rollout_of(trace: Trace) -> Rollout:
+def rollout_of(trace: Trace, answers: bool = False) -> Rollout:
     """A graded trace as the pipeline sees it: correct 1, incorrect 0, undecided or failed None.
 
-    A completion cut off at the token limit counts as it was graded: cut off is how it came out.
+    A completion cut off at the token limit counts as it was graded: cut off is how it came out. With
+    `answers` the final answer is read into canonical form too, for methods that need it.
     """
     if trace.error is not None and trace.token_ids is None:
         return Rollout(trace.problem.id, 0, None)
@@ -27,7 +29,8 @@ def rollout_of(trace: Trace) -> Rollout:
     if trace.grade is not None and trace.grade.decided and trace.error is None:
         outcome = 1.0 if trace.grade.verdict is Verdict.CORRECT else 0.0
     spans = token_spans([s.end for s in trace.steps], trace.token_ends)
-    return Rollout(trace.problem.id, len(trace.token_ids), outcome, spans)
+    answer = canonical(trace.problem, trace.answer) if answers and trace.answer is not None else None
+    return Rollout(trace.problem.id, len(trace.token_ids), outcome, spans, answer=answer)
 
 
 def signals_of(judgements: Sequence[Judgement], question: Question) -> Signals:

@@ -1,10 +1,15 @@
 """Training policies with process signals; thin over TRL and `transformers` (extra `rl`).
 
-    run.py        learn(): from a policy, problems and a method to a trained model and its metrics
-    session.py    one run: trainer settings, a row a step, held-out measurements
-    grpo.py       CreditGRPOTrainer: GRPO with per-token advantages from `preceptor.credit`
-    rollouts.py   the seam to generation: problems in, graded traces out
-    settings.py   settings.json; metrics.py: metrics.jsonl
+    run.py          learn(): from a policy, problems and a method to a trained model and its metrics
+    directory.py    what a run leaves on the disk          checkpoints.py  whole or absent; resuming
+    session.py      one run: trainer settings, rows        settings.py, metrics.py: the files of these names
+    grpo.py         CreditGRPOTrainer: GRPO with per-token advantages from `preceptor.credit`
+    rollouts.py     the seam to generation: problems in, graded traces out
+    trim.py         micro-batches of rows of like length
+    figures.py      what is watched of a batch             monitor.py      what is wrong with it: HackWarning
+    online.py       implicit reward models that learn along (PRIME, OPRL)
+    cooper.py       a reward model that learns along from pairs (Cooper)
+    verl.py         the same advantages inside verl
 
 A new credit method needs nothing here: add its row to `preceptor.credit.METHODS`. A new objective
 (preference, supervised) is one file beside `grpo.py` with its own entry.
@@ -12,12 +17,13 @@ A new credit method needs nothing here: add its row to `preceptor.credit.METHODS
 
 from typing import TYPE_CHECKING, Any
 
+from preceptor.learn.monitor import HackWarning, Monitor
 from preceptor.learn.run import LearnResult, learn
 
 if TYPE_CHECKING:
     from preceptor.learn.grpo import CreditGRPOTrainer
 
-__all__ = ["CreditGRPOTrainer", "LearnResult", "learn"]
+__all__ = ["CreditGRPOTrainer", "HackWarning", "LearnResult", "Monitor", "learn"]
 
 
 def __getattr__(name: str) -> Any:

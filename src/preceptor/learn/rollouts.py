@@ -8,19 +8,24 @@ trace are the sampled ones; nothing is encoded again.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from preceptor.generation import Continuation, Request, Sampling
+from preceptor.policy.engine_text import text_of
 from preceptor.policy.render import prompt_ids
 from preceptor.policy.sample import trace_of
-from preceptor.trace import Problem, Trace, stream_seed
+from preceptor.trace import Finish, Problem, Trace, stream_seed
 from preceptor.usage import Usage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+Engine = Callable[[list[list[int]]], Sequence[tuple[list[int], list[float]]]]
+"""Prompts as ids -> sampled ids and their log-probabilities, one pair a prompt, in order."""
 
 
 class TrainablePolicy(Protocol):
@@ -52,6 +57,13 @@ class Accuracy:
         decided = self.n - self.undecided
         return self.correct / decided if decided else None
 
+    def to_record(self) -> dict[str, Any]:
+        return {**asdict(self), "by_problem": list(self.by_problem)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any] | None) -> Accuracy | None:
+        return None if record is None else cls(**{**record, "by_problem": tuple(record["by_problem"])})
+
 
 class RolloutSource:
     """Samples from the weights as they are now.
@@ -77,8 +89,12 @@ class RolloutSource:
         purpose: str,
         round_: int,
         sampling: Sampling | None = None,
+        engine: Engine | None = None,
     ) -> list[Trace]:
-        """One graded trace per (problem, draw), in order, in one batched call."""
+        """One graded trace per (problem, draw), in order, in one batched call.
+
+        `engine`: who samples instead of the policy itself; it must hold the same weights.
+        """
         began = time.perf_counter()
         self.policy.refresh()
         seed = stream_seed(self.seed, purpose, round_)
@@ -86,7 +102,7 @@ class RolloutSource:
             Request(p, draw=d, seed=seed, sampling=sampling or self.sampling)
             for p, d in zip(problems, draws, strict=True)
         ]
-        answers = self.policy.generate(requests)
+        answers = self.policy.generate(requests) if engine is None else self._elsewhere(requests, engine)
         sampled = time.perf_counter()
         writer = f"{self.name}@{purpose}-{round_}"
         traces = [
@@ -99,16 +115,49 @@ class RolloutSource:
         self.seconds["grading"] += time.perf_counter() - sampled
         return traces
 
-    def accuracy(self, problems: Sequence[Problem], samples: int = 0) -> Accuracy:
-        """Greedy when `samples` is 0, else that many draws a problem. The draws are the same every time."""
+    def _elsewhere(self, requests: Sequence[Request], engine: Engine) -> list[Continuation]:
+        prompts = [self.prompt_ids(r.problem) for r in requests]
+        text = text_of(self.policy.tokenizer)
+        last = {self.policy.tokenizer.eos_token_id, *getattr(self.policy, "eos_ids", ())}
+        answers = []
+        for prompt, (ids, logprobs) in zip(prompts, engine(prompts), strict=True):
+            stopped = bool(ids) and ids[-1] in last
+            written, ends = text.decode(ids[:-1] if stopped else ids, prompt)
+            answers.append(
+                Continuation(
+                    written,
+                    Finish.STOP if stopped else Finish.LENGTH,
+                    tuple(ids),
+                    (*ends, len(written)) if stopped else tuple(ends),
+                    tuple(logprobs),
+                    Usage(generated=len(ids), prefilled=len(prompt), calls=1),
+                )
+            )
+        return answers
+
+    def accuracy(
+        self,
+        problems: Sequence[Problem],
+        samples: int = 0,
+        share: tuple[int, int] = (0, 1),
+        gather: Callable[[list[Any]], list[Any]] = list,
+    ) -> Accuracy:
+        """Greedy when `samples` is 0, else that many draws a problem. The draws are the same every time.
+
+        `share` (i, n) and `gather`: this is process i of n, which measures its part and hears of the rest.
+        """
         sampling = self.sampling if samples else replace(self.sampling, temperature=0.0)
-        draws = range(samples or 1)
-        asked = [(p, d) for p in problems for d in draws]
-        traces = self.traces([p for p, _ in asked], [d for _, d in asked], "held-out", 0, sampling)
-        own: dict[str, list[bool]] = {}
-        for trace in traces:
-            if trace.grade is not None and trace.grade.decided:
-                own.setdefault(trace.problem.id, []).append(trace.grade.correct)
+        asked = [(k, p, d) for k, p in enumerate(problems) for d in range(samples or 1)]
+        mine = asked[slice(share[0], None, share[1])]
+        traces = self.traces([p for _, p, _ in mine], [d for _, _, d in mine], "held-out", 0, sampling)
+        verdicts = [
+            (k, d, t.grade.correct if t.grade is not None and t.grade.decided else None)
+            for (k, _, d), t in zip(mine, traces, strict=True)
+        ]
+        own: dict[int, list[bool]] = {}
+        for k, _, correct in sorted(gather(verdicts), key=lambda v: v[:2]):
+            if correct is not None:
+                own.setdefault(k, []).append(correct)
         decided = sum(map(len, own.values()))
         shares = tuple(sum(x) / len(x) for x in own.values())
-        return Accuracy(sum(map(sum, own.values())), len(traces) - decided, len(traces), shares)
+        return Accuracy(sum(map(sum, own.values())), len(asked) - decided, len(asked), shares)

@@ -1,12 +1,8 @@
-"""Train a policy by reinforcement: sample, grade, score steps, assign credit, update, measure.
-
-Left out: vLLM, adapters, several updates a batch.
-"""
+"""Train a policy by reinforcement: sample, grade, score steps, assign credit, update, measure."""
 
 from __future__ import annotations
 
-import json
-import tempfile
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,14 +12,16 @@ from preceptor.credit import METHODS, CreditConfig
 from preceptor.errors import InputError, MissingExtra
 from preceptor.generation import Sampling
 from preceptor.judgement import Scorer
-from preceptor.learn.metrics import MetricsLog
+from preceptor.learn.directory import RunDirectory
+from preceptor.learn.monitor import HackWarning, Monitor
 from preceptor.learn.rollouts import Accuracy, RolloutSource, TrainablePolicy
-from preceptor.learn.settings import Settings
+from preceptor.learn.settings import Settings, wanted
 from preceptor.progress import Progress, silent
-from preceptor.trace import Problem
+from preceptor.trace import Problem, content_id
 from preceptor.usage import Ledger
 
 if TYPE_CHECKING:
+    from preceptor.learn.data.hooks import Amend, Prepare
     from preceptor.learn.session import Session
 
 
@@ -32,17 +30,46 @@ class LearnResult:
     """What came of a run. Accuracies are None where no held-out problems were given."""
 
     model: Path
-    """Directory in the Hugging Face format."""
+    """Directory in the Hugging Face format; adapters are merged into it."""
     metrics: Path
     steps: int
+    """Steps made: fewer than asked for where a warning stopped the run."""
     before: Accuracy | None
     after: Accuracy | None
     undecided: int
-    """Training completions without a verdict; none of them was trained on."""
+    """Training completions without a verdict."""
     usage: Ledger
     """`policy`: all sampling, held-out included; `scorer`: everything the scorer spent."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """generation, grading, scoring, credit, update, evaluation."""
+    stopped: HackWarning | None = None
+    """The warning that ended the run."""
+
+    def to_record(self) -> dict[str, Any]:
+        """JSON; paths are those of the directory it lies in and are left away."""
+        return {
+            "steps": self.steps,
+            "before": None if self.before is None else self.before.to_record(),
+            "after": None if self.after is None else self.after.to_record(),
+            "undecided": self.undecided,
+            "usage": self.usage.to_record(),
+            "seconds": dict(self.seconds),
+            "stopped": None if self.stopped is None else asdict(self.stopped),
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], here: RunDirectory) -> LearnResult:
+        return cls(
+            model=here.model,
+            metrics=here.metrics,
+            steps=record["steps"],
+            before=Accuracy.from_record(record["before"]),
+            after=Accuracy.from_record(record["after"]),
+            undecided=record["undecided"],
+            usage=Ledger.from_record(record["usage"]),
+            seconds=record["seconds"],
+            stopped=None if record["stopped"] is None else HackWarning(**record["stopped"]),
+        )
 
 
 def learn(
@@ -55,86 +82,139 @@ def learn(
     steps: int = 100,
     prompts_per_step: int = 16,
     generations: int = 8,
+    num_iterations: int = 1,
     lr: float = 1e-5,
     temperature: float = 1.0,
     max_tokens: int = 256,
     kl: float = 0.0,
     micro_batch: int | None = None,
+    lora: int = 0,
+    vllm: Mapping[str, Any] | None = None,
     held_out: Sequence[Problem] = (),
     eval_every: int = 0,
     eval_samples: int = 0,
+    prepare: Prepare | None = None,
+    amend: Amend | None = None,
+    monitor: Monitor | None = None,
+    save_every: int = 0,
+    resume: bool = False,
+    report_to: Sequence[str] = (),
     seed: int = 0,
     progress: Progress = silent,
 ) -> LearnResult:
     """Train `policy` on `problems` and save it under `out`; `Settings` explains the numbers.
 
-    `policy`: what `load_policy` takes, or a loaded policy, whose model is then trained in place. `method`:
-    a name in `preceptor.credit.METHODS` or one's own `CreditConfig`; methods with step rewards need a
-    `scorer`, whose question decides what progress means. Undecided completions are counted, not trained on.
+    `policy`: what `load_policy` takes, or a loaded policy, whose model is then trained in place. `method`: a
+    name in `preceptor.credit.METHODS` or one's own `CreditConfig`; methods that read scores need a `scorer`,
+    whose question decides what progress means; one with `update` learns along. `prepare`, `amend`: see
+    `grpo.py`. `monitor`: a `Monitor()` with limits of one's own; by default it warns and never stops a run.
 
-    Writes `out/model`, `out/metrics.jsonl` (a row a step, rows of held-out accuracy) and `out/settings.json`.
-    The same seed gives the same order and samples and, on a CPU, the same weights. Raises InputError for
-    settings that cannot work, before anything is loaded or written, and MissingExtra without the extra `rl`.
+    `save_every` N: a checkpoint every N steps; after a crash the same call with `resume=True` goes on from
+    the last one and, on a CPU, ends with the same weights and rows as if nothing had happened. A finished run is
+    read, not repeated. Under `accelerate launch` or `torchrun` the batch is split over the processes.
+
+    Writes `out/model`, `out/metrics.jsonl` (a row a step, rows of held-out accuracy), `out/settings.json` and
+    `out/result.json`. The same seed gives the same order and samples and, on a CPU, the same weights. Raises
+    InputError for settings that cannot work, before anything is loaded or written, or that are not those of
+    the run to resume, and MissingExtra without the extra `rl`.
     """
     credit = _credit(method, scorer)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
     settings = Settings(
         method=method if isinstance(method, str) else repr(method),
         steps=steps,
         prompts_per_step=prompts_per_step,
         generations=generations,
+        num_iterations=num_iterations,
         lr=lr,
         temperature=temperature,
         max_tokens=max_tokens,
         kl=kl,
-        micro_batch=micro_batch or prompts_per_step * generations,
+        micro_batch=micro_batch or max(1, prompts_per_step * generations // processes),
+        lora=lora,
+        vllm=dict(vllm or {}),
         eval_every=eval_every,
         eval_samples=eval_samples,
         seed=seed,
+        processes=processes,
     )
+    _check_saving(save_every, num_iterations)
     problems = _distinct(problems, prompts_per_step)
     loaded = _load(policy)
     source = RolloutSource(loaded, Sampling(temperature, max_tokens=max_tokens), seed)
-    log = _open(Path(out), source, settings, scorer, len(problems), len(held_out))
+    hooks = {"prepare": prepare, "amend": amend}
+    about = _about(settings, source, scorer, problems, held_out, hooks)
+    here = RunDirectory(Path(out), int(os.environ.get("RANK", "0")))
+    checkpoint = None
+    if resume:
+        here.refuse_other(about)
+        if (done := here.finished()) is not None:
+            return LearnResult.from_record(done, here)
+        checkpoint = here.checkpoints.latest()
+    _wait(processes)
+    log = here.open(about, checkpoint)
     from preceptor.learn.session import Session
 
-    with tempfile.TemporaryDirectory() as scratch:
-        session = Session(
-            source, problems, list(held_out), credit, scorer, settings, log, progress, Path(scratch)
-        )
-        session.train()
-    return _save(session, loaded, Path(out) / "model")
+    session = Session(
+        source,
+        problems,
+        list(held_out),
+        credit,
+        scorer,
+        settings,
+        log,
+        here.checkpoints,
+        save_every=save_every,
+        monitor=monitor or Monitor(),
+        progress=progress,
+        report_to=report_to,
+        **hooks,
+    )
+    session.train(checkpoint)
+    return _close(session, loaded, here)
 
 
-def _open(
-    out: Path, source: RolloutSource, settings: Settings, scorer: Scorer | None, problems: int, held_out: int
-) -> MetricsLog:
-    """The run's directory with its settings and an empty log."""
-    log = MetricsLog(out / "metrics.jsonl")
-    about = {
-        **asdict(settings),
-        "scorer": None if scorer is None else str(scorer.source),
-        "problems": problems,
-        "held_out": held_out,
-        "start": source.name,
-    }
-    (out / "settings.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    return log
-
-
-def _save(session: Session, policy: TrainablePolicy, model: Path) -> LearnResult:
-    policy.model.save_pretrained(model)
-    policy.tokenizer.save_pretrained(model)
-    policy.refresh()
-    return LearnResult(
-        model=model,
-        metrics=session.log.path,
-        steps=session.settings.steps,
+def _close(session: Session, policy: TrainablePolicy, here: RunDirectory) -> LearnResult:
+    result = LearnResult(
+        model=here.model,
+        metrics=here.metrics,
+        steps=int(session.trainer.state.global_step),
         before=session.before,
         after=session.after,
         undecided=session.undecided,
         usage=session.usage,
         seconds=session.seconds,
+        stopped=session.stopped,
     )
+    if session.settings.lora:
+        # the adapters were put into the policy's own model; merging takes them out of it again
+        session.trainer.accelerator.unwrap_model(session.trainer.model).merge_and_unload()
+    if here.rank == 0:
+        here.close(policy, result.to_record())
+    session.trainer.accelerator.wait_for_everyone()
+    policy.refresh()
+    return result
+
+
+def _about(
+    settings: Settings,
+    source: RolloutSource,
+    scorer: Scorer | None,
+    problems: Sequence[Problem],
+    held_out: Sequence[Problem],
+    hooks: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Everything that decides what comes out, as far as it has a name or a hash."""
+    return {
+        **asdict(settings),
+        "scorer": None if scorer is None else str(scorer.source),
+        "problems": len(problems),
+        "problems_id": content_id([p.id for p in problems]),
+        "held_out": len(held_out),
+        "held_out_id": content_id([p.id for p in held_out]),
+        "start": source.name,
+        **{k: None if f is None else getattr(f, "__qualname__", type(f).__qualname__) for k, f in hooks.items()},
+    }
 
 
 def _credit(method: str | CreditConfig, scorer: Scorer | None) -> CreditConfig:
@@ -142,12 +222,31 @@ def _credit(method: str | CreditConfig, scorer: Scorer | None) -> CreditConfig:
         if method not in METHODS:
             raise InputError(f"method: got {method!r}, expected one of {sorted(METHODS)} or a CreditConfig.")
         method = METHODS[method]
-    if method.step_reward != "none" and scorer is None:
+    missing = sorted(wanted(method) if scorer is None else wanted(method) - {"scores", "question"})
+    if missing and not hasattr(scorer, "signals"):
         raise InputError(
-            f"method with step_reward={method.step_reward!r}: got no scorer, expected one. Give "
-            "`scorer=`, or use a method of the outcome alone."
+            f"method that reads {', '.join(missing)}: got {'no scorer' if scorer is None else scorer.source}, "
+            "expected one that gives them. Step scores come from any scorer, all else from one with "
+            "`signals(traces)`; a method of the outcome alone needs none."
         )
     return method
+
+
+def _check_saving(save_every: int, num_iterations: int) -> None:
+    if save_every < 0 or save_every % num_iterations:
+        raise InputError(
+            f"save_every: got {save_every}, expected a multiple of num_iterations={num_iterations}: between them "
+            "a batch is half used, and is not saved. 0 for no checkpoints."
+        )
+
+
+def _wait(processes: int) -> None:
+    """Until every process has read what is on the disk."""
+    if processes > 1:
+        import torch
+        from accelerate import PartialState
+
+        PartialState(cpu=not torch.cuda.is_available()).wait_for_everyone()
 
 
 def _distinct(problems: Sequence[Problem], prompts: int) -> list[Problem]:
