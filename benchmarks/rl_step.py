@@ -80,7 +80,9 @@ def timed(owner: Any, name: str, parts: dict[str, float], part: str) -> None:
     setattr(owner, name, call)
 
 
-def ours(policy: TransformersPolicy, problems: list[Problem], settings: Settings, scratch: Path) -> tuple[Any, Clock]:
+def ours(
+    policy: TransformersPolicy, problems: list[Problem], settings: Settings, scratch: Path
+) -> tuple[Any, Clock]:
     parts: dict[str, float] = {}
     source = RolloutSource(policy, Sampling(max_tokens=settings.max_tokens), settings.seed)
     made = CreditGRPOTrainer(
@@ -97,7 +99,9 @@ def ours(policy: TransformersPolicy, problems: list[Problem], settings: Settings
     return made, Clock(parts)
 
 
-def theirs(policy: TransformersPolicy, problems: list[Problem], settings: Settings, scratch: Path) -> tuple[Any, Clock]:
+def theirs(
+    policy: TransformersPolicy, problems: list[Problem], settings: Settings, scratch: Path
+) -> tuple[Any, Clock]:
     parts: dict[str, float] = {}
     args = grpo_config(settings, scratch)
     args.loss_type = "dapo"
@@ -145,7 +149,9 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
     problems = worlds.arithmetic(split="train", n=256)
     first = load_policy("world:arithmetic", dtype="float32")
     second = TransformersPolicy(copy.deepcopy(first.model), first.tokenizer)
-    same = [first.prefix(_request(p)) == tuple(first.tokenizer(p.prompt + "\n")["input_ids"]) for p in problems]
+    same = [
+        first.prefix(_request(p)) == tuple(first.tokenizer(p.prompt + "\n")["input_ids"]) for p in problems
+    ]
     assert all(same), "TRL would read other prompts"
     found = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -163,12 +169,16 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
                     trainer.source.seed = block
                 done = len(clock.rows)
                 trainer.train()
-                length = statistics.mean(h["completions/mean_length"] for h in trainer.state.log_history[:STEPS])
+                length = statistics.mean(
+                    h["completions/mean_length"] for h in trainer.state.log_history[:STEPS]
+                )
                 for row in clock.rows[done:]:
                     row["tokens"] = length
                     if block:
                         found.append({"way": name, "block": block, **row})
-                print(name, block, [round(r["cpu"], 2) for r in clock.rows[done:]], round(length, 1), flush=True)
+                print(
+                    name, block, [round(r["cpu"], 2) for r in clock.rows[done:]], round(length, 1), flush=True
+                )
     about = {"threads": 1, "torch": torch.__version__, "trl": trl.__version__, "machine": platform.machine()}
     asked = {k: v for k, v in vars(args).items() if k not in ("out", "table")}
     return [{**about, "transformers": transformers.__version__, **asked, **row} for row in found]
@@ -202,7 +212,9 @@ def table(found: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--generations", type=int, default=8)
     parser.add_argument("--max-tokens", type=int, default=128)

@@ -5,9 +5,9 @@
 
 Problems: test split of the arithmetic world and of Game of 24; the shipped policies. A budget is so many generated
 tokens a problem, discarded ones included. Strategies that can sample until the budget is spent do so; the others have
-the sizes below, chosen by counting tokens: what does not fit ends unfinished and says so. Scorers: `oracle` (exact
-value of every step), `trained` (see `trained`), `noisy` (the oracle, each verdict turned round with probability 0.2),
-`confidence` (the policy's own, in its least likely token). Interrupted runs go on: cells are kept under runs/search.
+the sizes below, chosen by counting tokens: what does not fit ends unfinished and says so. The scorers are those of
+search_scorers.py. `trusted-search, learned` knows its scorer from a run of 8 samples each on 60 graded problems of the
+train split, which is not in its budget. Interrupted runs go on: cells are kept under runs/search.
 """
 
 from __future__ import annotations
@@ -15,27 +15,25 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import random
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from preceptor.annotate import Labels, StepConfidence, WorldOracle
+from search_scorers import KEPT, SCORERS
+
 from preceptor.bench.compare import Comparison, compare
-from preceptor.generation import Sampling
-from preceptor.judgement import Judgement, Question, Scorer, Source, first_below
-from preceptor.policy import load_policy, sample
-from preceptor.reward import PRM, train
-from preceptor.search import Strategy, strategy
-from preceptor.trace import Trace, stream_seed
+from preceptor.generation import Policy, Sampling
+from preceptor.judgement import Scorer
+from preceptor.policy import load_policy
+from preceptor.search import Strategy, WeightedVote, strategy
+from preceptor.search.adaptive import Prior, TrustedSearch
+from preceptor.search.resume import solve_into
 from preceptor.usage import Budget
 from preceptor.worlds import WORLDS
 
 HERE = Path(__file__).parent
-KEPT = HERE.parent / "runs" / "search"
 ROWS = HERE / "search.jsonl"
 BUDGETS = {f"tokens={n}": Budget(tokens=n) for n in (150, 400, 1000)}
 
@@ -51,6 +49,7 @@ def beam(keep: str = "keep", *, halved: bool = False, **fixed: Any) -> list[dict
     return [{keep: k, "expand": e, **fixed} for k, e in sizes]
 
 
+LEARNED = "trusted-search, learned"
 SAMPLES = (4, 9, 23)
 """Solutions that about fill a budget."""
 STRATEGIES: dict[str, list[dict[str, Any]]] = {
@@ -90,63 +89,23 @@ STRATEGIES: dict[str, list[dict[str, Any]]] = {
     "phi": sized("n", 2, 3, 5, foresight=16),
     "entropy-branching": [{"n": 64, "aggregate": "min"}],
     "trusted-search": [{}],
+    LEARNED: [{}],
 }
 """Name -> settings at the three budgets, or at all of them."""
 
 
-@dataclass(frozen=True)
-class Noisy:
-    """The oracle with each verdict turned round with a set probability, always the same way for the same prefix."""
-
-    oracle: Scorer
-    rate: float = 0.2
-
-    @property
-    def question(self) -> Question:
-        return self.oracle.question
-
-    @property
-    def source(self) -> Source:
-        return Source.of("noisy-oracle", rate=self.rate)
-
-    def score(self, traces: Sequence[Trace]) -> list[Judgement]:
-        return [self._turned(t, j) for t, j in zip(traces, self.oracle.score(traces), strict=True)]
-
-    def _turned(self, trace: Trace, judged: Judgement) -> Judgement:
-        if judged.scores is None:
-            return judged
-        scores = tuple(
-            None if s is None else 1 - s if self._turns(trace.prefix(t + 1), trace) else s
-            for t, s in enumerate(judged.scores)
-        )
-        return replace(judged, source=self.source, scores=scores, first_error=first_below(scores, 0.5))
-
-    def _turns(self, prefix: str, trace: Trace) -> bool:
-        return random.Random(stream_seed("noisy", trace.problem.id, prefix)).random() < self.rate
-
-
-def trained(world: str) -> PRM:
-    """The reward model of a world, trained on first use."""
-    home, policy = KEPT / f"prm-{world}", load_policy(f"world:{world}")
-    if (home / "config.json").exists():
-        return PRM.load(home)
-    traces = sample(policy, WORLDS[world].problems("train", 320, 0), 8)
-    traces = [t for t in traces if t.steps]
-    labels = Labels(tuple(traces), tuple(WorldOracle().score(traces)), len(traces), 0, 0)
-    return train(labels, backbone=policy, out=home, objective="hard-ce", epochs=3, held_out=0.05, seed=0)
-
-
-SCORERS: dict[str, Callable[[str], Scorer]] = {
-    "oracle": lambda world: WorldOracle(Question.VALUE),
-    "trained": trained,
-    "noisy": lambda world: Noisy(WorldOracle(Question.VALUE)),
-    "confidence": lambda world: StepConfidence(),
-}
-
-
-def chosen(names: Sequence[str], budget: int) -> dict[str, Strategy]:
+def chosen(names: Sequence[str], budget: int, prior: Prior) -> dict[str, Strategy]:
     """With the settings of the budget of that rank."""
-    return {name: strategy(name)(**STRATEGIES[name][budget % len(STRATEGIES[name])]) for name in names}
+    plain = [name for name in names if name != LEARNED]
+    found = {name: strategy(name)(**STRATEGIES[name][budget % len(STRATEGIES[name])]) for name in plain}
+    return found | ({LEARNED: TrustedSearch(prior=prior)} if LEARNED in names else {})
+
+
+def warm(world: str, kind: str, policy: Policy, scorer: Scorer) -> Prior:
+    """What is known of a scorer from problems of the train split."""
+    asked = WORLDS[world].problems("train", 60, 7)
+    solve_into(KEPT / f"{world}-{kind}" / "warm", policy, asked, WeightedVote(8), scorer, seed=5)
+    return Prior.of_run(KEPT / f"{world}-{kind}" / "warm")
 
 
 def run(worlds: Sequence[str], scorers: Sequence[str], names: Sequence[str], problems: int) -> None:
@@ -154,9 +113,10 @@ def run(worlds: Sequence[str], scorers: Sequence[str], names: Sequence[str], pro
         policy, asked = load_policy(f"world:{world}"), WORLDS[world].problems("test", problems)
         for kind in scorers:
             scorer = SCORERS[kind](world)
+            prior = warm(world, kind, policy, scorer)
             for i, (budget, limit) in enumerate(BUDGETS.items()):
                 began = time.monotonic()
-                home, own = KEPT / f"{world}-{kind}", chosen(names, i)
+                home, own = KEPT / f"{world}-{kind}", chosen(names, i, prior)
                 found = compare(home, policy, asked, own, {budget: limit}, scorer, chunk=problems)
                 keep(world, kind, found)
                 took = time.monotonic() - began

@@ -14,9 +14,11 @@ from preceptor.bench.discrimination import auroc
 from preceptor.generation import Sampling
 from preceptor.policy import load_policy, sample
 from preceptor.policy.load import WORLD_POLICIES
+from preceptor.reward.likelihood import Uncertainty
+from preceptor.search import BestOfN, Majority, solve
 from preceptor.worlds import WORLDS
 
-LIMIT = {"arithmetic": 2, "game24": 2, "arithmetic-judge": 4, "game24-judge": 4}
+LIMIT = {"arithmetic": 2, "game24": 2, "arithmetic-judge": 4, "arithmetic-solver": 2, "game24-judge": 4}
 """Megabytes."""
 
 
@@ -67,3 +69,11 @@ def test_the_same_seed_writes_the_same_and_greedy_is_one_answer():
     assert len({t.text for t in first[:3]}) > 1
     greedy = sample(policy, problems, samples=3, sampling=Sampling(temperature=0.0))
     assert len({t.text for t in greedy}) == 3
+
+
+def test_the_solver_is_a_verifier_that_helps_the_policy():
+    problems, policy = WORLDS["arithmetic"].problems("dev", 40), load_policy("world:arithmetic", device="cpu")
+    verifier = Uncertainty(load_policy("world:arithmetic-solver", device="cpu"), "min_logprob")
+    best = solve(policy, problems, BestOfN(12, aggregate="min"), verifier)
+    votes = solve(policy, problems, Majority(12))
+    assert best.correct >= votes.correct + 4

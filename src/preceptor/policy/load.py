@@ -13,10 +13,11 @@ _SHIPPED = Path(__file__).parents[1] / "worlds"
 WORLD_POLICIES = {
     "arithmetic": _SHIPPED / "default_policy",
     "arithmetic-judge": _SHIPPED / "arithmetic_judge",
+    "arithmetic-solver": _SHIPPED / "arithmetic_solver",
     "game24": _SHIPPED / "game24_policy",
     "game24-judge": _SHIPPED / "game24_judge",
 }
-"""Models that come with the package: the policy of each world, and a judge of its solutions."""
+"""Models that come with the package: the policy of each world, a judge of its solutions, a better solver to check it by."""
 
 
 def load_policy(spec: str, **options: Any) -> Policy:
