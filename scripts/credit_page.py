@@ -1,4 +1,4 @@
-"""Put the table of all credit methods into docs/credit.md.
+"""Put the table of all credit methods into docs/credit.md, and its cells into the file that `preceptor credit` reads.
 
 Run: python scripts/credit_page.py    (a second; runs of the hack world are read from benchmarks/credit_hacks.jsonl)
 """
@@ -23,6 +23,7 @@ from preceptor.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "credit.md"
+CELLS = ROOT / "src" / "preceptor" / "cli" / "credit_results.json"
 RUNS = ROOT / "benchmarks" / "credit_hacks.jsonl"
 BEGIN, END = "<!-- credit -->\n", "\n<!-- /credit -->"
 COLUMNS = (
@@ -113,6 +114,7 @@ def world(name: str) -> tuple[str, str, str, str]:
     return cells[0][0], cells[0][1], cells[0][2], cells[1][3] or cells[1][0]
 
 
+@cache
 def row(name: str) -> tuple[str, ...]:
     config = METHODS[name]
     try:
@@ -120,6 +122,13 @@ def row(name: str) -> tuple[str, ...]:
     except InputError as err:
         found = (str(err), "", "", "")
     return (f"`{name}`", what(name), needs(config), *found, *world(name))
+
+
+def cells() -> dict[str, dict[str, str]]:
+    """Method -> its cells, for `preceptor credit`."""
+    keys = ("what", *COLUMNS[3:7], "verdict", *COLUMNS[8:])
+    rows = {name: row(name) for name in METHODS}
+    return {name: dict(zip(keys, (r[1], *r[3:]), strict=True)) for name, r in rows.items()}
 
 
 def table() -> str:
@@ -158,6 +167,7 @@ def main() -> None:
     if not begin or not end:
         raise SystemExit(f"{PAGE}: the marks {BEGIN.strip()} and {END.strip()} are not there")
     PAGE.write_text(before + BEGIN + table() + END + after, encoding="utf-8")
+    CELLS.write_text(json.dumps(cells(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

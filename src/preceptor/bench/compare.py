@@ -23,6 +23,7 @@ from preceptor.errors import InputError
 from preceptor.generation import Policy
 from preceptor.judgement import Scorer
 from preceptor.progress import Progress, silent
+from preceptor.search.engine import solve
 from preceptor.search.result import SolveResult
 from preceptor.search.resume import CHUNK, solve_into
 from preceptor.search.strategy import Strategy
@@ -149,6 +150,13 @@ def compare(
     for names in (strategies, budgets):
         if len({slug(name) for name in names}) < len(names):
             raise InputError(f"compare: got {list(names)}, expected names that differ in letters and digits")
+    asked = {
+        name: {n: p for n, p in (helpers or {}).items() if n in strategy.helpers}
+        for name, strategy in strategies.items()
+    }
+    for name, strategy in strategies.items():
+        for limit in budgets.values():
+            solve(policy, [], strategy, scorer, limit, seed, helpers=asked[name])  # refused before any has run
     shapes = shape_of(policy), shape_of(scorer)
     cells: list[Cell] = []
     ended, total = 0, len(strategies) * len(budgets) * len(problems)
@@ -165,7 +173,7 @@ def compare(
                 limit,
                 seed,
                 tell,
-                {n: p for n, p in (helpers or {}).items() if n in strategy.helpers},
+                asked[name],
                 chunk=chunk,
                 before_chunk=before_chunk,
             )

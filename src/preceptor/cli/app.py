@@ -14,6 +14,7 @@ from preceptor.cli import (
     benches,
     comparing,
     console,
+    crediting,
     data,
     demo,
     doctoring,
@@ -37,6 +38,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "solve": solving.solve,
     "compare": comparing.compare,
     "learn": learning.learn,
+    "credit": crediting.credit,
     "view": demo.view,
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {

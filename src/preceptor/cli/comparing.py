@@ -126,7 +126,7 @@ def _words(record: dict[str, Any]) -> str:
             "-" if c["flops"] is None else f"{c['flops']:.2e}",
             f"{c['seconds']:.3g}",
             c["rounds"],
-            f"{c['finished']}" + ("" if c["asked"] is None else f" of {c['asked']}"),
+            _finished(c["finished"], c["asked"]),
             c["undecided"] or "-",
         ]
         for c in cells
@@ -156,6 +156,11 @@ def _words(record: dict[str, Any]) -> str:
             f"{console.rate(half)} on the others"
         )
     return "\n".join(lines)
+
+
+def _finished(finished: int, asked: int | None) -> str:
+    """More than asked for is no share of it."""
+    return f"{finished}" if asked is None or finished > asked else f"{finished} of {asked}"
 
 
 def _signed(estimate: dict[str, Any]) -> str:

@@ -117,32 +117,61 @@ def summary(rows: list[dict[str, Any]]) -> str:
 
 
 def view(
-    run: Annotated[Path, typer.Argument(help="Directory of a run, or a file of benchmarks/labels.py.")],
+    run: Annotated[
+        list[Path],
+        typer.Argument(help="Directory of a run (of several trainings), or a file of benchmarks/labels.py."),
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="The page, where RUN is a file or has trees.")
+        Path | None, typer.Option("--out", help="The page, where RUN is a file, has trees or is a training.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draw the report of a run from its plain files: a demo, a search (its trees), a comparison of strategies or of
-    labelling methods.
+    """Draw the report of a run from its plain files: a demo, a search (its trees), a training (several side by side),
+    a comparison of strategies or of labelling methods.
 
     \b
       preceptor view runs/demo
       preceptor view runs/majority
+      preceptor view runs/outcome runs/pure --out trainings.html
       preceptor view benchmarks/labels.jsonl --out labels.html
     """
+    drawn = _learned(run, out) or _drawn(run[0], out)
+    console.emit({"report": str(drawn)}, as_json, str(drawn))
+
+
+def _learned(runs: list[Path], out: Path | None) -> Path | None:
+    """The page of trainings; None where the one run is none."""
+    from preceptor.view.learning import has_learning, write_learning
+
+    if len(runs) == 1 and not has_learning(runs[0]):
+        return None
+    if len(runs) > 1 and out is None:
+        raise InputError(
+            f"--out: got none for {len(runs)} runs, expected the page to write, e.g. --out trainings.html"
+        )
+    if out is not None and out.is_dir():
+        raise InputError(
+            f"--out: got the directory {out}, expected a file to write, such as {out}/report.html"
+        )
+    return write_learning(runs, out or runs[0] / "report.html")
+
+
+def _drawn(run: Path, out: Path | None) -> Path:
+    """Any other page."""
     drawn = _searched(run, out)
     if drawn is not None:
-        console.emit({"report": str(drawn)}, as_json, str(drawn))
-        return
+        return drawn
     if run.suffix == ".jsonl":
         from preceptor.view.labels import write_labels
 
-        page = write_labels(run, out or run.with_suffix(".html"))
-        console.emit({"report": str(page)}, as_json, str(page))
-        return
+        return write_labels(run, out or run.with_suffix(".html"))
     from preceptor.view.demo import write_report
 
+    if not any((run / name).is_file() for name in ("config.json", "metrics.jsonl")):
+        raise InputError(
+            f"view: got {run}, expected the directory of a `preceptor demo`, `solve`, `compare` or `learn`, a file of trees, "
+            "or one of benchmarks/labels.py. Check the path."
+        )
     for name in ("config.json", "metrics.jsonl", "labels.jsonl"):
         if not (run / name).is_file():
             raise InputError(
@@ -152,8 +181,7 @@ def view(
         json.loads((run / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{run / 'config.json'}: not JSON ({error}). Run preceptor demo again.") from error
-    report = write_report(run)
-    console.emit({"report": str(report)}, as_json, str(report))
+    return write_report(run)
 
 
 def _searched(run: Path, out: Path | None) -> Path | None:

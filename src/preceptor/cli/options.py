@@ -112,7 +112,7 @@ def grades(traces: list[Trace]) -> dict[str, Any]:
     }
 
 
-def options_of(words: Sequence[str] | None) -> dict[str, Any]:
+def options_of(words: Sequence[str] | None, flag: str = "--option") -> dict[str, Any]:
     """`NAME=VALUE` as Python values: numbers, true and false by their looks, a file's text for `@FILE`.
 
     >>> options_of(["guided=true", "coef=0.001", "reference=base/"])
@@ -122,13 +122,13 @@ def options_of(words: Sequence[str] | None) -> dict[str, Any]:
     for word in words or ():
         name, sign, value = word.partition("=")
         if not sign or not name.isidentifier() or name in ("format", "separator", "question"):
-            raise InputError(f"--option: got {word!r}, expected NAME=VALUE or NAME=@FILE, e.g. reference=DIR")
+            raise InputError(f"{flag}: got {word!r}, expected NAME=VALUE or NAME=@FILE, e.g. reference=DIR")
         if value.startswith("@"):
             try:
                 found[name] = Path(value[1:]).read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 raise InputError(
-                    f"--option {name}: got {value[1:]}, which cannot be read ({error})"
+                    f"{flag} {name}: got {value[1:]}, which cannot be read ({error})"
                 ) from error
             continue
         try:

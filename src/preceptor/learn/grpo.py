@@ -36,6 +36,7 @@ from preceptor.learn.data.hooks import Amend, Item, Prepare, items_of
 from preceptor.learn.figures import Written, written
 from preceptor.learn.rollouts import RolloutSource
 from preceptor.learn.settings import wanted
+from preceptor.learn.signals.nodes import with_nodes
 from preceptor.learn.trim import by_length
 from preceptor.trace import Problem, Trace
 from preceptor.usage import Usage
@@ -223,9 +224,10 @@ class CreditGRPOTrainer(GRPOTrainer):
         return self.last_batch
 
     def _rollout(self, item: Item) -> Rollout:
-        if "answer" not in self.credit.needs:
-            return item.rollout
-        return replace(item.rollout, answer=rollout_of(item.trace, answers=True).answer)
+        made = self.source.trained(item.rollout)
+        if "answer" in self.credit.needs:
+            made = replace(made, answer=rollout_of(item.trace, answers=True).answer)
+        return with_nodes([made], [item.trace])[0] if "nodes" in self.credit.needs else made
 
     def _signals(self, traces: list[Trace], outcomes: Sequence[float | None]) -> Signals | None:
         """Signals of the whole batch. A scorer that learns (`update`) does so from the whole batch, in every

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from preceptor.credit import Rollout
 from preceptor.generation import Continuation, Request, Sampling
 from preceptor.policy.engine_text import text_of
 from preceptor.policy.render import prompt_ids
@@ -81,6 +82,10 @@ class RolloutSource:
 
     def prompt_ids(self, problem: Problem) -> list[int]:
         return list(self._prompt_ids(problem))
+
+    def trained(self, rollout: Rollout) -> Rollout:
+        """What credit is told of a sample of this source."""
+        return rollout
 
     def traces(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +79,7 @@ def learn(
     out: str | Path,
     method: str | CreditConfig = "outcome",
     scorer: Scorer | None = None,
+    sampler: Callable[[TrainablePolicy, Sampling, int], RolloutSource] = RolloutSource,
     steps: int = 100,
     prompts_per_step: int = 16,
     generations: int = 8,
@@ -106,7 +107,8 @@ def learn(
 
     `policy`: what `load_policy` takes, or a loaded policy, whose model is then trained in place. `method`: a
     name in `preceptor.credit.METHODS` or one's own `CreditConfig`; methods that read scores need a `scorer`,
-    whose question decides what progress means; one with `update` learns along. `prepare`, `amend`: see
+    whose question decides what progress means; one with `update` learns along. `sampler`: makes the source of
+    rollouts from (policy, sampling, seed), e.g. `signals.TreeSource` for `treeps_rag`. `prepare`, `amend`: see
     `grpo.py`. `monitor`: a `Monitor()` with limits of one's own; by default it warns and never stops a run.
 
     `save_every` N: a checkpoint every N steps; after a crash the same call with `resume=True` goes on from
@@ -141,9 +143,10 @@ def learn(
     _check_saving(save_every, num_iterations)
     problems = _distinct(problems, prompts_per_step)
     loaded = _load(policy)
-    source = RolloutSource(loaded, Sampling(temperature, max_tokens=max_tokens), seed)
+    source = sampler(loaded, Sampling(temperature, max_tokens=max_tokens), seed)
     hooks = {"prepare": prepare, "amend": amend}
-    about = _about(settings, source, scorer, problems, held_out, hooks)
+    named = {**hooks, **({} if sampler is RolloutSource else {"sampler": sampler})}
+    about = _about(settings, source, scorer, problems, held_out, named)
     here = RunDirectory(Path(out), int(os.environ.get("RANK", "0")))
     checkpoint = None
     if resume:

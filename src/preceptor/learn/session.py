@@ -59,7 +59,7 @@ class Session:
         self.usage = Ledger()
         self.seconds: dict[str, float] = {}
         self.stateful: dict[str, Any] = {}
-        """The scorer and the hooks, whose `state_dict` belongs to a checkpoint where they have one."""
+        """The scorer, the source and the hooks, whose `state_dict` belongs to a checkpoint where they have one."""
         order = sampling_order(len(problems), settings)
         rows = {"prompt": [problems[i].prompt for i in order], "problem": order}
         self.trainer = CreditGRPOTrainer(
@@ -73,7 +73,7 @@ class Session:
             peft_config=adapters(settings.lora) if settings.lora else None,
             **hooks,
         )
-        self.stateful |= {"scorer": scorer, **{k: getattr(f, "__self__", f) for k, f in hooks.items()}}
+        self.stateful |= {"scorer": scorer, "source": source, **{k: getattr(f, "__self__", f) for k, f in hooks.items()}}
         self.trainer.remove_callback(PrinterCallback)
 
     def train(self, checkpoint: Path | None = None) -> None:

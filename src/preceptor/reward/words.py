@@ -17,6 +17,7 @@ OVER_POLICY = {
     "belief": "reward.likelihood:Belief",
     "crew": "reward.likelihood:CRew",
     "critique": "annotate.judges:Critique",
+    "data-prm": "annotate.judges:DataPRM",
     "judge": "annotate.judges:StepJudge",
     "rationalyst": "reward.likelihood:Rationalyst",
     "self-prm": "annotate.judges:SelfPRM",

@@ -84,10 +84,10 @@ def solve(
 
 def _check(problems: Sequence[Problem], strategy: Strategy, scorer: Scorer | None, budget: Budget) -> None:
     if strategy.needs_scorer and scorer is None:
-        raise InputError(f"{strategy} chooses by step scores and got no scorer. Pass scorer=...")
+        raise InputError(f"{strategy} chooses by step scores and got no scorer. Pass scorer=... (--scorer).")
     if strategy.asked is None and budget == Budget():
         raise InputError(
-            f"{strategy} samples until the budget is spent and got none. Pass budget=Budget(...)"
+            f"{strategy} samples until the budget is spent and got none. Pass budget=Budget(...) (--budget)."
         )
     if len({p.id for p in problems}) != len(problems):
         raise InputError(

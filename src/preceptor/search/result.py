@@ -199,9 +199,13 @@ class SolveResult:
 
 
 def _finished(solutions: tuple[Solution, ...]) -> str:
-    asked = [s.asked for s in solutions if s.asked is not None]
-    wanted = f" of {sum(asked)}" if len(asked) == len(solutions) else ""
-    return f"finished {sum(s.finished for s in solutions)}{wanted}"
+    """Of those asked for; a search that finishes more than it was asked for says so."""
+    total, asked = sum(s.finished for s in solutions), [s.asked for s in solutions if s.asked is not None]
+    if len(asked) < len(solutions):
+        return f"finished {total}"
+    wanted = sum(min(s.finished, a) for s, a in zip(solutions, asked, strict=True))
+    more = f" ({total} in all)" if total > wanted else ""
+    return f"finished {wanted} of {sum(asked)}{more}"
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.959963984540054) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from preceptor.errors import BackendError, InputError, ItemError, ServerUnreachable
+from preceptor.errors import BackendError, InputError, ItemError, RecordError, ServerUnreachable
 from preceptor.generation import Policy
 from preceptor.judgement import Scorer
 from preceptor.progress import Progress, silent
@@ -77,7 +77,10 @@ def solve_into(
     solve(policy, [], strategy, scorer, budget, seed, helpers=helpers)  # refuses what it cannot use
     run = _identity(strategy.prepare(policy), problems, strategy, scorer, budget, seed, helpers or {})
     result = SolveResult((), str(strategy), run["policy"], run["scorer"], budget, seed)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made a directory ({error.strerror}). Give another one.") from error
     if not (out / LOG).exists() and any((out / name).exists() for name in FILES):
         record = _json(out / "result.json")
         same_run(out, record.get("run"), run)
@@ -171,8 +174,13 @@ def _write(
 
 def _read(out: Path, problems: Sequence[Problem], result: SolveResult) -> Solved:
     """`result` with the solutions that `_write` wrote."""
-    rows = zip(read_jsonl(out / "solutions.jsonl"), read_jsonl(out / "trees.jsonl"), strict=True)
-    solutions = tuple(restored(s, t, p) for p, ((_, s), (_, t)) in zip(problems, rows, strict=True))
+    rows = zip(problems, read_jsonl(out / "solutions.jsonl"), read_jsonl(out / "trees.jsonl"), strict=True)
+    try:
+        solutions = tuple(restored(s, t, p) for p, (_, s), (_, t) in rows)
+    except RecordError:
+        raise  # says where
+    except (LookupError, TypeError, ValueError, AssertionError) as error:
+        raise InputError(f"{out}: its files are damaged ({error!r}). Remove {out} to start afresh.") from error
     return Solved(replace(result, solutions=solutions), _json(out / "seconds.json"))
 
 

@@ -37,7 +37,7 @@ def drawn(one: Searched) -> Record:
     scores = [s for n in tree.nodes for s in n.scores or () if s is not None]
     candidates = [
         {
-            "node": c["node"],
+            "node": tree[c["node"]].id,
             "answer": c["answer"],
             "verdict": (c["grade"] or {}).get("verdict"),
             "scores": c["scores"],
@@ -46,7 +46,7 @@ def drawn(one: Searched) -> Record:
     ]
     return {
         "id": tree.problem.id,
-        "about": " ".join((one.problem.get("prompt") or "")[:200].split())[:60],
+        "about": _about(one.problem.get("prompt") or ""),
         "prompt": one.problem.get("prompt"),
         "gold": one.problem.get("gold"),
         "answer": one.solution.get("answer"),
@@ -66,6 +66,11 @@ def drawn(one: Searched) -> Record:
         "high": max([1.0, *scores]),
         "nodes": _nodes(tree),
     }
+
+
+def _about(prompt: str) -> str:
+    line = " ".join(prompt[:200].split())
+    return line if len(line) <= 60 else line[:59] + "\u2026"
 
 
 def _chosen(tree: Tree, solution: Mapping[str, Any]) -> int | None:

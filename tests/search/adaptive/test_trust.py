@@ -17,8 +17,8 @@ from preceptor.search.adaptive.trust import (
     WRONG,
     Sample,
     believed,
-    decided,
     learned,
+    separation,
 )
 
 
@@ -101,9 +101,18 @@ def test_more_samples_that_agree_make_it_surer() -> None:
     assert all(a < b for a, b in pairwise(sure))
 
 
-def test_the_share_of_clear_scores() -> None:
-    assert decided([0.0, 0.05, 0.5, 0.95, 1.0]) == pytest.approx(0.8)
-    assert decided([]) == 0.0
+def test_how_well_a_scorers_steps_tell_right_solutions_from_wrong_ones() -> None:
+    own = [
+        Sample("a", "x", (0.9, 0.6), right=True),
+        Sample("b", "x", (0.9, 0.4), right=True),
+        Sample("c", "y", (0.9, 0.9), right=False),
+        *(Sample(str(i), "y", (0.9, 0.1), right=False) for i in range(3)),
+        Sample("unknown", "y", (0.9, 0.9)),
+    ]
+    assert separation(own) == pytest.approx(1 / 2 - 1 / 4)
+    assert separation(own[:2]) == separation([]) == 0.0
+    worse = [Sample("a", "x", (0.1,), right=True), Sample("b", "y", (0.9,), right=False)]
+    assert separation(worse) == 0.0
 
 
 def problems(rng: np.random.Generator, n: int, b: float, graded: bool) -> list[list[Sample]]:

@@ -75,7 +75,7 @@ def test_texts_that_are_searched_for_end_at_their_first_wrong_step(trusting: Pri
 
 
 def test_without_any_trust_nothing_is_searched_for() -> None:
-    never = Prior(tuple(_only_slope_zero()), decided=1.0)
+    never = Prior(tuple(_only_slope_zero()), separation=0.0)
     ps = arithmetic("test", n=5, operations=(4, 6))
     found = solve(ScriptedPolicy(error=0.4), ps, TrustedSearch(8, prior=never), WorldOracle(Question.VALUE))
     assert {n.role for s in found.solutions for n in s.tree.nodes[1:]} == {"solution"}
@@ -131,10 +131,11 @@ def test_a_prior_is_learned_from_the_files_of_a_run(tmp_path: Path) -> None:
     solved = solve_into(tmp_path / "warm", policy, ps, WeightedVote(6), oracle).result
     of_run = Prior.of_run(tmp_path / "warm")
     assert of_run.weights == pytest.approx(Prior.learned(solved.solutions).weights)
-    assert (of_run.problems, of_run.decided) == (20, 1.0)
+    assert (of_run.problems, of_run.separation) == (20, 1.0)
     assert TrustedSearch(prior=str(tmp_path / "warm")).prior == of_run
     blind = Prior.of_run(tmp_path / "warm", graded=False)
     assert blind.weights != of_run.weights
+    assert blind.separation == 0.0
     assert "20 problems" in str(TrustedSearch(prior=of_run))
 
 

@@ -8,6 +8,7 @@
     spark.py         `Spark`: many verifications, four ways to merge them; text format in `verification.py`
     consensus_steps.py  `ConsensusSteps`: labels that a reasoning judge confirms (Dyve), and its training rows
     natural_program.py  `NaturalProgram`: each step by the lines it cites alone; text in `program.py`
+    data_prm.py      `DataPRM`: turns of an agent, judged by one that runs code of its own
     rubric.py        `RubricJudge`: a rubric per problem, miracle steps; text in `rubric_text.py`
     opv.py           `OPV`: first wrong key step of a summary by M runs; `summary.py` keeps the spans
     sneaky.py        `SneakyGenerator`: planted errors proved by rollouts; text in `sneaky_text.py`
@@ -30,6 +31,7 @@ from preceptor.annotate.judges.asking import Asking
 from preceptor.annotate.judges.consensus_steps import ConsensusSteps
 from preceptor.annotate.judges.criteria import CriteriaJudge, dominates, pareto_pairs
 from preceptor.annotate.judges.critique import Critique
+from preceptor.annotate.judges.data_prm import DataPRM
 from preceptor.annotate.judges.natural_program import NaturalProgram, contenders, unanimity_plurality
 from preceptor.annotate.judges.opv import OPV, index_reward, rejection_targets, uncertainty, uncertainty_of
 from preceptor.annotate.judges.program import Program, cited_by_numbers
@@ -53,6 +55,7 @@ __all__ = [
     "CriteriaJudge",
     "Criterion",
     "Critique",
+    "DataPRM",
     "NaturalProgram",
     "Preference",
     "Program",

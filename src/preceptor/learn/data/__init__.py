@@ -21,7 +21,7 @@ behind grading and before group statistics, `items_of(traces)` being what goes i
     scope_correct.py  amend: wrong attempts corrected from their first wrong step
     thinktuning.py    amend: a teacher's feedback inside attempts
     r3l.py            amend: retries from a pivot, reflections; `opmd_advantages`
-    scrl.py           `task`: a problem with its subproblems; `correctness`, `recut` for credit by position
+    scrl.py           `task`: a problem with its subproblems; `correctness`, `recut` for credit by position, `SCRL` for a loop
 
 To add one: a file with pure functions and, for a loop, a dataclass with `prepare` or `amend`. Nothing here needs
 torch. A hook that keeps state says what to save; the others depend on their arguments and seed alone.
@@ -37,6 +37,7 @@ from preceptor.learn.data.r3 import R3
 from preceptor.learn.data.r3l import R3L, opmd_advantages
 from preceptor.learn.data.rows import Piece, Row, step_pieces, token_row, whole_row
 from preceptor.learn.data.scope_correct import ScopeCorrect
+from preceptor.learn.data.scrl import SCRL
 from preceptor.learn.data.srl import SRL
 from preceptor.learn.data.thinktuning import ThinkTuning
 
@@ -44,6 +45,7 @@ __all__ = [
     "MRRLVR",
     "R3",
     "R3L",
+    "SCRL",
     "SRL",
     "AlphaMathTraining",
     "Amend",

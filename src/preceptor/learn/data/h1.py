@@ -140,8 +140,7 @@ def horizon_after(
 
 @dataclass
 class Horizon:
-    """Hook: chains of the present horizon in place of the problems, from `pool`. `history` is its whole state: save
-    it to resume."""
+    """Hook: chains of the present horizon in place of the problems, from `pool`. `history` is its whole state."""
 
     pool: Sequence[Problem]
     threshold: float = 0.7
@@ -165,3 +164,9 @@ class Horizon:
         if known:
             self.history.append((self.now, fmean(known)))
         return list(items)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": [list(x) for x in self.history]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.history = [(int(n), float(r)) for n, r in state["history"]]

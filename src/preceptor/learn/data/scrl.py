@@ -15,12 +15,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preceptor.credit import Signals
 from preceptor.errors import InputError
 from preceptor.grade import equivalent
+from preceptor.judgement import Question, Source
+from preceptor.learn.data.hooks import Item
+from preceptor.learn.data.hooks import Source as Sampler
 from preceptor.trace import Problem, Trace, content_id, steps_from_ends
 
 _ANSWER = re.compile(
@@ -115,3 +120,31 @@ def recut(trace: Trace) -> Trace:
         at = said[1] if said else at
         ends.append(at)
     return replace(trace, steps=steps_from_ends([*ends, len(trace.text)]))
+
+
+@dataclass(frozen=True)
+class SCRL:
+    """All that a loop needs for credit by position: `prepare` and `amend` as hooks, `signals` as the scorer."""
+
+    question: ClassVar[Question] = Question.VALIDITY
+
+    count: int = 3
+
+    @property
+    def source(self) -> Source:
+        return Source.of("scrl", count=self.count)
+
+    def prepare(self, problems: Sequence[Problem], step: int) -> list[Problem]:
+        return [task(p, self.count) for p in problems]
+
+    def amend(self, items: Sequence[Item], source: Sampler) -> list[Item]:
+        return [x if x.trace.error is not None else replace(x, trace=recut(x.trace)) for x in items]
+
+    def signals(self, traces: Sequence[Trace]) -> Signals:
+        """One score an answer; None for a completion that failed."""
+        rows = [None if t.error is not None else tuple(correctness([t])[0].tolist()) for t in traces]
+        return Signals(tuple(_known(row) for row in rows), self.question)
+
+
+def _known(row: tuple[float, ...] | None) -> tuple[float | None, ...] | None:
+    return None if row is None else tuple(None if x != x else x for x in row)

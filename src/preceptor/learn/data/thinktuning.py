@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from preceptor.annotate.judges.verdict import check_template, fence, fill
 from preceptor.errors import InputError
@@ -37,6 +38,9 @@ next, point out what is wrong or should be checked. Do not give the answer."""
 @dataclass(frozen=True)
 class ThinkTuning:
     """Hook behind sampling."""
+
+    drop_negative: ClassVar[bool] = True
+    """The loop gives the teacher's tokens no negative advantage."""
 
     teacher: Policy
     fraction: float = 0.25

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from preceptor.errors import InputError
-from preceptor.search.adaptive.trust import BROAD, SHAPE, SLOPES, Floats, Sample, decided, learned
+from preceptor.search.adaptive.trust import BROAD, SHAPE, SLOPES, Floats, Sample, learned, separation
 from preceptor.search.result import Candidate, Solution
 from preceptor.search.resume import restored
 from preceptor.search.tree import Node, Tree
@@ -33,8 +33,8 @@ class Prior:
     """Probability of each hypothesis of `trust.py`: kind, aggregator, a, b."""
 
     weights: tuple[float, ...]
-    decided: float = 0.0
-    """Share of step scores that say clearly right or wrong."""
+    separation: float = 0.0
+    """How well the scorer's steps tell right solutions from wrong ones; 0 where no grades told."""
     problems: int = 0
     """How many it was learned from."""
 
@@ -57,7 +57,9 @@ class Prior:
     def __repr__(self) -> str:
         digest = hashlib.sha256(repr(self.weights).encode()).hexdigest()[:8]
         slope = sum(b * p for b, p in self.slopes.items())
-        return f"Prior({digest}, {self.problems} problems, slope {slope:.2f}, decided {self.decided:.2f})"
+        return (
+            f"Prior({digest}, {self.problems} problems, slope {slope:.2f}, separation {self.separation:.2f})"
+        )
 
     @classmethod
     def learned(cls, solutions: Iterable[Solution], graded: bool = True) -> Prior:
@@ -72,8 +74,11 @@ class Prior:
                 f"prior of trust: got {len(found)} problems without a scored solution, expected some. Give a run of a "
                 "strategy that samples whole solutions, with the scorer (weighted-vote, best-of-n)."
             )
-        said = [x for own in usable for s in own for x in s.scores or () if x is not None]
-        return cls(tuple(map(float, learned(usable).ravel())), decided(said), len(usable))
+        return cls(
+            tuple(map(float, learned(usable).ravel())),
+            separation([s for own in usable for s in own]),
+            len(usable),
+        )
 
     @classmethod
     def of_run(cls, directory: str | Path, graded: bool = True) -> Prior:
@@ -88,7 +93,9 @@ class Prior:
         rows = zip(read_jsonl(home / names[1]), read_jsonl(home / names[2]), problems, strict=True)
         try:
             return cls.learned((restored(s, t, p) for (_, s), (_, t), p in rows), graded)
-        except (KeyError, ValueError) as error:
+        except InputError:
+            raise  # says what is wrong
+        except (LookupError, TypeError, ValueError) as error:
             raise InputError(
                 f"prior of trust: {home} is damaged ({error!r}). Run `preceptor solve` again."
             ) from error

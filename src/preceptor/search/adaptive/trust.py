@@ -59,8 +59,8 @@ def _broad() -> Floats:
 
 BROAD = _broad()
 """Prior probability of each kind, aggregator, a and b when nothing is known of the scorer."""
-CLEAR = 0.1
-"""A step score this close to 0 or 1 says clearly that the step is wrong, or right."""
+RIGHT = 0.5
+"""Step score from which a step counts as right."""
 ROUNDS = 100
 """Of EM."""
 LIMIT = 4.0
@@ -98,9 +98,17 @@ class Trust:
         return max(self.answers, key=lambda c: round(self.answers[c], 9)) if self.answers else None
 
 
-def decided(scores: Sequence[float]) -> float:
-    """Share of the scores that are below `CLEAR` or above 1 - `CLEAR`."""
-    return float(np.mean([s < CLEAR or s > 1 - CLEAR for s in scores])) if scores else 0.0
+def separation(samples: Sequence[Sample]) -> float:
+    """How well "no step is below `RIGHT`" tells right from wrong: the share of the right samples that pass less
+    that of the wrong ones (Youden's J), at least 0. Unknown ones are left out; 0 without either kind.
+    """
+    passed: dict[bool, list[bool]] = {True: [], False: []}
+    for s in samples:
+        if s.right is not None and s.scores:
+            passed[s.right].append(all(x is not None and x >= RIGHT for x in s.scores))
+    if not passed[True] or not passed[False]:
+        return 0.0
+    return max(0.0, float(np.mean(passed[True]) - np.mean(passed[False])))
 
 
 def believed(samples: Sequence[Sample], prior: Floats = BROAD) -> Trust:

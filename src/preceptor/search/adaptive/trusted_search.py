@@ -1,13 +1,14 @@
-"""Vote, re-rank or search, as far as the scorer can be trusted on this problem: our own strategy.
+"""Vote, re-rank or search, as far as the scorer can be trusted: our own strategy.
 
 It samples some solutions and asks how their scores agree with their votes (`trust.py`). The answer is the most
 probable one, which is the majority where scores say nothing, close to the best-scored one where they mean much, and
-between them elsewhere. While no answer is sure, it goes on with up to `batch` texts a turn: a share of them (the
-expected slope, 1 at most, times the share of step scores that say clearly right or wrong) grows step by step from the
-longest beginnings that the scorer finds right and is dropped at the first wrong step, which is a search; the others
-are new solutions, which vote.
-One problem tells little of a scorer: `prior` is what an earlier run told (`prior.py`).
+between them elsewhere. One problem tells little of a scorer: `prior` is what an earlier run told (`prior.py`). Where
+that run has shown that "all steps are right by the scorer" tells right solutions from wrong ones, a share of the texts,
+as large as it separates them, grows step by step from the longest beginnings that the scorer finds right and is dropped
+at the first wrong step, which is a search; the others are new solutions, which vote. It ends when an answer is sure.
 
+Step by step a scorer is asked again and again until it lets a step pass, so its mistakes add up: a scorer that ranks
+whole solutions well may still be a bad guide, and without an earlier run nothing is searched for.
 Cost: one solution and its scores a sample, one step and its score a turn of a text that is searched for. Left out:
 moving budget from one problem to another.
 """
@@ -19,7 +20,7 @@ from typing import ClassVar, NamedTuple
 
 from preceptor.generation import Sampling
 from preceptor.search.adaptive.prior import UNKNOWN, Prior, samples
-from preceptor.search.adaptive.trust import Trust, believed, decided
+from preceptor.search.adaptive.trust import RIGHT, Trust, believed
 from preceptor.search.state import Search
 from preceptor.search.strategy import STOPS, Ask, Strategy
 from preceptor.search.tree import Node, Status
@@ -50,11 +51,11 @@ class TrustedSearch(Strategy):
     prior: Prior | str = field(default=UNKNOWN, kw_only=True)
     """What is known of the scorer; a directory: learned from that run."""
     batch: int = field(default=4, kw_only=True)
-    """Texts begun between two looks, fewer by the trust, 1 at least: a search learns from every one."""
+    """Solutions between two looks, fewer the better the scorer separates, 1 at least."""
+    search_from: float = field(default=0.75, kw_only=True)
+    """Separation from which the scorer guides step by step."""
     sure: float = field(default=0.98, kw_only=True)
     """Probability of an answer at which to stop."""
-    right: float = field(default=0.5, kw_only=True)
-    """Step score from which a step counts as right."""
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.8), kw_only=True)
 
     def __post_init__(self) -> None:
@@ -73,22 +74,20 @@ class TrustedSearch(Strategy):
         growing = [Ask(n, 1, self._step(search), role=GROWN) for n in search.tree.nodes if _grows(n, search)]
         if growing:
             return growing
+        assert isinstance(self.prior, Prior)
         begun = search.memory.setdefault("begun", 0)
         trust = self.trust(search)
         search.memory["trust"] = trust.slope
-        share = min(1.0, trust.slope) * self._decided(search)
-        room = max(1, round(self.batch * (1 - share)))
+        searched = self.prior.separation >= self.search_from
+        room = 1 if searched else max(1, round(self.batch * (1 - self.prior.separation)))
         room = room if self.n is None else min(room, self.n - begun)
         if room < 1 or trust.sure >= self.sure:
             return []
         search.memory["begun"] = begun + room
-        searched = int(room * share)
-        asks = [
-            Ask(p.node, 1, self._step(search), role=GROWN, start=p.chars)
-            for p in self._places(search, searched)
-        ]
-        fresh = room - len(asks)
-        return [*asks, Ask(search.tree.root, fresh, self.sampling, role="solution")] if fresh else asks
+        if not searched:
+            return [Ask(search.tree.root, room, self.sampling, role="solution")]
+        place = self._place(search)
+        return [Ask(place.node, 1, self._step(search), role=GROWN, start=place.chars)]
 
     def _step(self, search: Search) -> Sampling:
         """One step where its end can be told while sampling, else all of the rest."""
@@ -99,18 +98,12 @@ class TrustedSearch(Strategy):
         assert isinstance(self.prior, Prior)
         return believed(samples(search.tree, self.candidates(search)), self.prior.array)
 
-    def _decided(self, search: Search) -> float:
-        """Share of the step scores that say clearly right or wrong; before there are any, the prior's."""
-        assert isinstance(self.prior, Prior)
-        said = [s for n in self.candidates(search) for s in n.scores or () if s is not None]
-        return decided(said) if said else self.prior.decided
-
-    def _places(self, search: Search, count: int) -> list[Beginning]:
-        """Where to search on, the empty beginning included: the longest first, those tried often last."""
+    def _place(self, search: Search) -> Beginning:
+        """Where to search on, the empty beginning included: the longest, but those tried often last."""
         found = {"": Beginning(search.tree.root, 0, 0, 1.0)}
         for node in search.tree.nodes[1:]:
             path, scores = search.tree.path(node), node.scores or ()
-            steps = next((t for t, s in enumerate(scores) if s is None or s < self.right), len(scores))
+            steps = next((t for t, s in enumerate(scores) if s is None or s < RIGHT), len(scores))
             if node.status is Status.DONE:
                 steps = min(steps, len(path.ends) - 1)
             if 0 < steps <= len(path.ends):
@@ -118,17 +111,16 @@ class TrustedSearch(Strategy):
                 chars = path.ends[steps - 1]
                 found.setdefault(path.text[:chars], Beginning(node, chars, steps, worth))
         tried = search.memory.setdefault("tried", {})
-        order = sorted(
+        best = min(
             found, key=lambda text: (tried.get(text, 0) // TRIES, -found[text].steps, -found[text].worth)
         )
-        for text in order[:count]:
-            tried[text] = tried.get(text, 0) + 1
-        return [found[text] for text in order[:count]]
+        tried[best] = tried.get(best, 0) + 1
+        return found[best]
 
     def prune(self, search: Search, kids: list[Node]) -> None:  # type: ignore[override]
         for kid in kids:
             last = kid.scores[-1] if kid.scores else None
-            if kid.role == GROWN and kid.status is Status.LIVE and (last is None or last < self.right):
+            if kid.role == GROWN and kid.status is Status.LIVE and (last is None or last < RIGHT):
                 kid.status, kid.data["why"] = Status.REJECTED, "wrong by the scorer"
 
     def choose(self, search: Search) -> Node | None:

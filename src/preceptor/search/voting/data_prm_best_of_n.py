@@ -2,8 +2,8 @@
 
 N is 16, temperature 0.7, top-p 0.9, top-k 20, as published. How steps add up was not found; ours is the mean over the
 scored steps, ties to the better last score, then to the first. -1, the published mark of a verdict that could not be
-read, is no score and is left out of the mean. Left out: the interactive verifier itself, which is a scorer; it must
-judge step t without sight of t + 1 and in a workspace of its own. Cost: n solutions and n scored traces.
+read, is no score and is left out of the mean. The interactive verifier is a scorer, `annotate.judges.DataPRM`
+(`data-prm:POLICY`). Cost: n solutions and n scored traces.
 """
 
 from __future__ import annotations

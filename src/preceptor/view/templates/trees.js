@@ -8,6 +8,7 @@
   const MARKS = {correct: '\u2713', incorrect: '\u2715', undecided: '?', none: '\u00b7'};
   const GLYPHS = {pruned: '', cut: '\u2026', rejected: '\u2717', failed: '!', live: '', done: ''};
   const BOX = 50;
+  const LETTER = 6.6;
   const CROWDED = 400;
   let tree = null;
 
@@ -126,7 +127,7 @@
     let at = 12;
     const left = letters.map(most => {
       const begin = at;
-      at += BOX + 34 + 6.6 * most;
+      at += BOX + 48 + LETTER * most;
       return begin;
     });
     return [...left, at];
@@ -134,8 +135,9 @@
 
   function edges(list) {
     const {nodes, x, y} = tree;
+    const wide = p => BOX + (p && tree.words ? 15 + LETTER * Array.from(snippet(nodes[p])).length : 0);
     return list.filter(i => i).map(i => {
-      const p = nodes[i].parent || 0, from = x[p] + BOX, middle = (from + x[i]) / 2;
+      const p = nodes[i].parent || 0, from = x[p] + wide(p), middle = (from + x[i]) / 2;
       return `M${from} ${y[p]}C${middle} ${y[p]} ${middle} ${y[i]} ${x[i]} ${y[i]}`;
     }).join('');
   }
