@@ -1,4 +1,4 @@
-"""The part of credit.md between its marks, and credit_curves.svg, from credit.jsonl: `python benchmarks/credit_summary.py`."""
+"""credit.md between its marks, and credit_curves.svg, from credit.jsonl: `python benchmarks/credit_summary.py`."""
 
 from __future__ import annotations
 
@@ -163,11 +163,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     parts = [
         settings(about, base),
         "## Held-out accuracy at the end",
-        "| scheme, its signals | seeds | accuracy | less outcome-only's | over the run, each seed | |\n|---|---|---|---|---|---|\n"
-        + "\n".join(text for _, text in lines),
+        "| scheme, its signals | seeds | accuracy | less outcome-only's | over the run, each seed | |\n"
+        "|---|---|---|---|---|---|\n" + "\n".join(text for _, text in lines),
         "## Tokens, and what the texts become",
-        "| scheme, its signals | generated, thousands | scored, thousands | accuracy at 1/3 of outcome-only's tokens | tokens to "
-        "its final accuracy, share | each seed | tokens a text | steps a text | monitor warnings |\n"
+        "| scheme, its signals | generated, thousands | scored, thousands | accuracy at 1/3 of outcome-only's tokens | "
+        "tokens to its final accuracy, share | each seed | tokens a text | steps a text | monitor warnings |\n"
         "|---|---|---|---|---|---|---|---|---|\n" + "\n".join(speed(k, v, base) for k, v in run.items()),
         "## Pilots\n\n`outcome` alone, seed 0, dev split; they chose the settings of the runs above.",
         pilots(rows),
@@ -181,20 +181,21 @@ def settings(about: dict[str, Any], base: Cells) -> str:
     end = np.mean([accuracies(c)[-1] for c in base.values()])
     return (
         f"{about['steps']} updates of {about['prompts_per_step']} problems x {about['generations']} completions of at "
-        f"most {about['max_tokens']} tokens, learning rate {about['lr']:g}, adapters of rank {about['lora']}, micro-batch "
+        f"most {about['max_tokens']} tokens, learning rate {about['lr']:g}, all weights, micro-batch "
         f"{about['micro_batch']}, temperature 1, no KL term, {about['train']} problems of the train split. Held out: "
-        f"{about['held_out']} problems of the test split x {about['eval_samples']} sample at temperature 1, with the same "
-        f"random streams at every measurement of a seed, every {about['eval_every']} updates. Outcome-only, mean of "
-        f"{len(base)} seed(s): {start:.3f} at the start, {end:.3f} at the end."
+        f"{about['held_out']} problems of the test split x {about['eval_samples']} sample at temperature 1, with the "
+        f"same random streams at every measurement of a seed, every {about['eval_every']} updates. Outcome-only, "
+        f"mean of {len(base)} seed(s): {start:.3f} at the start, {end:.3f} at the end."
     )
 
 
 def pilots(rows: Sequence[dict[str, Any]]) -> str:
-    head = "| weights | learning rate | operations | updates | dev samples | accuracy at each measurement |\n|---|---|---|---|---|---|\n"
+    head = "| weights | learning rate | operations | updates | dev samples | accuracy at each measurement |\n"
+    head += "|---|---|---|---|---|---|\n"
     found = []
     for r in rows:
         if r["kind"] == "pilot":
-            weights = f"adapters of rank {r['lora']}" if r.get("lora") else "all"
+            weights = f"adapters of rank {r['lora']}" if r.get("lora") else r.get("weights", "all")
             low, high = r.get("operations", (2, 8))
             shares = " ".join(f"{a:.3f}" for a in accuracies(r))
             n = r["held_out"] * r["eval_samples"]

@@ -1,5 +1,7 @@
 """TRL's own GRPOTrainer and its own sampling, with per-token advantages of preceptor.credit; one process."""
 
+from itertools import accumulate
+
 import torch
 from trl import GRPOTrainer
 
@@ -18,15 +20,12 @@ class StepCreditTrainer(GRPOTrainer):
 
     def trace(self, row, ids):
         """Graded, in steps, in the sampled ids."""
-        ended = bool(ids) and ids[-1] == self.processing_class.eos_token_id
-        shown = [
-            self.processing_class.decode(ids[: k + 1], skip_special_tokens=True) for k in range(len(ids))
-        ]
-        text, ends = (shown[-1], [min(len(s), len(shown[-1])) for s in shown]) if ids else ("", [])
-        finish = Finish.STOP if ended else Finish.LENGTH
-        return trace_of(
-            self.problems[row["prompt"]], Continuation(text, finish, tuple(ids), tuple(ends)), policy="trl"
-        )
+        tokenizer = self.processing_class
+        shown = [tokenizer.decode(ids[: k + 1], skip_special_tokens=True) for k in range(len(ids))]
+        lengths = accumulate(map(len, reversed(shown)), min)  # a character may take several tokens
+        finish = Finish.STOP if ids and ids[-1] == tokenizer.eos_token_id else Finish.LENGTH
+        said = Continuation("".join(shown[-1:]), finish, tuple(ids), tuple(lengths)[::-1])
+        return trace_of(self.problems[row["prompt"]], said, policy="trl")
 
     def _generate_and_score_completions(self, inputs):
         out = super()._generate_and_score_completions(inputs)

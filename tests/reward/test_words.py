@@ -24,7 +24,7 @@ def traces():
 
 @pytest.mark.parametrize("kind", sorted(OVER_POLICY))
 def test_every_word_opens_a_scorer_over_the_policy(kind, traces):
-    options = {"chat": False} if kind in ("critique", "judge", "self-prm") else {}
+    options = {"chat": False} if kind in ("critique", "data-prm", "judge", "self-prm") else {}
     scorer = load_scorer(f"{kind}:{POLICY}", **options)
     assert len(scorer.score(traces[:1])) == 1
     assert isinstance(scorer.question, Question)

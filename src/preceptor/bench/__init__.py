@@ -4,14 +4,20 @@
     discrimination.py  AUROC, AUPRC of the bad class, step confusion
     calibration.py     Brier, ECE (equal width, equal mass), reliability bins
     first_error.py     first-error accuracies, their harmonic mean, the threshold and how it is chosen
-    estimators.py      exact pass@k, best-of-k and majority@k
-    paired.py          strategies compared problem by problem
-    by_difficulty.py   the same by bins of difficulty
-    rerank.py replay.py pool_files.py   votes and adaptive sampling on stored pools
+    estimators.py      exact pass@k, best-of-k, majority@k and weighted@k from one pool of n samples
+
     processbench.py    `bench_processbench`: does a scorer find the first wrong step (human labels)
     pools.py           `bench_pools`: does a scorer pick right answers from pools of candidates
-    doctor/            `diagnose`: is a scorer to be trusted?
     selection.py       the same question for the graded traces at hand, at one size
+    doctor/            `diagnose`: is a scorer to be trusted?
+
+    compare.py         runs strategies at several budgets: cells, differences to the first, frontiers
+    paired.py          results at hand (replayed pools), compared on the problems that all of them decided
+    by_difficulty.py   the best method of each bin of difficulty, chosen on one half and measured on the other
+    flops.py           what a search executed, from its tree
+    rerank.py          every vote over every aggregator on stored pools
+    replay.py          stored samples as a policy and a scorer, so that a strategy over samples runs on them
+    pool_files.py      files of samples as pools, whatever their form
 
 A benchmark is one function `bench_NAME(path, scorer, ...)` that returns a frozen report with `table()` (text),
 `to_record()` (one JSON object) and, where items matter, `write_items(path)`. To add one: a file here, a

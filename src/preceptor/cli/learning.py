@@ -229,9 +229,10 @@ def _loggers(names: Sequence[str]) -> None:
     """InputError for a logger that is unknown or not installed, before anything is loaded."""
     if not names:
         return
-    from transformers.integrations.integration_utils import get_available_reporting_integrations
+    from transformers.integrations import integration_utils
 
-    there = sorted(get_available_reporting_integrations())
+    available: Any = integration_utils.get_available_reporting_integrations
+    there = sorted(available())
     if missing := sorted(set(names) - set(there)):
         raise InputError(
             f"--report-to: got {', '.join(missing)}, which is unknown or not installed; installed here: "

@@ -91,8 +91,8 @@ def trainable(word: str) -> Any:
     loaded: Any = load_policy(word, **({} if word.startswith("openai:") else {"dtype": "float32"}))
     if not hasattr(loaded, "model") or not hasattr(loaded, "tokenizer"):
         raise InputError(
-            f"--policy: got {word}, a {type(loaded).__name__} without weights at hand, expected a Hugging Face directory "
-            "or hub id, or world:NAME: a server's model cannot be trained from here."
+            f"--policy: got {word}, a {type(loaded).__name__} without weights at hand, expected a Hugging Face "
+            "directory or hub id, or world:NAME: a server's model cannot be trained from here."
         )
     return loaded
 

@@ -33,7 +33,9 @@ ProblemsWord = Annotated[
 StoreWord = Annotated[Path, typer.Option("--store", help="The store: one SQLite file, made when absent.")]
 ScorerWord = Annotated[
     str | None,
-    typer.Option("--scorer", help="A reward model's directory, or world:NAME for the oracle."),
+    typer.Option(
+        "--scorer", help="A reward model's directory, world:NAME for the oracle, judge:POLICY, visible-tests, ..."
+    ),
 ]
 Count = Annotated[int | None, typer.Option("--n", min=1, help="At most so many problems.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every random stream.")]
@@ -63,6 +65,14 @@ def problems_of(word: str, n: int | None, seed: int = 0) -> list[Problem]:
 def scorer_of(word: str | None, **options: Any) -> Scorer | None:
     from preceptor.reward import load_scorer
 
+    if word == "visible-tests":  # of the search room, which the reward room does not know
+        from preceptor.search.refine import VisibleTests
+
+        options = {name: value for name, value in options.items() if value is not None}
+        try:
+            return VisibleTests(**options)
+        except TypeError as error:
+            raise InputError(f"scorer visible-tests: got the options {sorted(options)} ({error})") from error
     return None if word is None else load_scorer(word, **options)
 
 

@@ -97,8 +97,8 @@ def train_offline(
         raise InputError(f"method {method}: got the settings {unknown}, expected some of {sorted(recipe.accepts)}.")
     if not recipe.searches and recipe.judged and len(material.judgements) != len(material.traces):
         raise InputError(
-            f"method {method}: got {len(material.judgements)} judgements of {len(material.traces)} traces, expected one "
-            "each. Name a scorer, or a store of labels."
+            f"method {method}: got {len(material.judgements)} judgements of {len(material.traces)} traces, expected "
+            "one each. Name a scorer, or a store of labels."
         )
     options = {**recipe.settings, **more, "resume": resume, "seed": material.seed, "progress": progress}
     return recipe.train(material, Path(out), **options)
@@ -121,8 +121,8 @@ def _preference(name: str, build: Callable[[Material], Built[Any]]) -> Recipe:
         built = build(material)
         if not built.records:
             raise InputError(
-                f"method {name}: got {len(material.traces)} traces and no pair of them ({_told(built.dropped)}), expected "
-                "some. Sample more attempts a problem, or harder problems."
+                f"method {name}: got {len(material.traces)} traces and no pair of them ({_told(built.dropped)}), "
+                "expected some. Sample more attempts a problem, or harder problems."
             )
         done = train_preference(material.policy, built.records, out=out, **options)
         dropped = Counter(built.dropped) + Counter(done.dropped)

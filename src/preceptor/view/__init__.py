@@ -6,8 +6,16 @@
     tables.py   how numbers, intervals and absences are printed
     scale.py    colors: the score scale and the series, light and dark
     text.py     hidden characters made visible
-    doctor.py   the page of `preceptor doctor`; labels.py: labelling methods compared
     templates/  one file a block, `page.html` around them, `style.css`
+
+The pages, each drawn from the files of a run and nothing else:
+
+    demo.py     `preceptor demo`
+    doctor.py   `preceptor doctor`
+    labels.py   labelling methods compared, as benchmarks/labels.py writes them
+    compare.py  `preceptor compare`: search strategies at equal budgets
+    trees.py    `preceptor solve`: the tree of every problem, drawn by templates/trees.js; tree_data.py: what it says
+    learning.py `preceptor learn`: one training, or several side by side
 
 To add a block: a method of `Report` that turns plain data into what a template prints, and the template.
 Everything printed is escaped by the engine; nothing in the templates may be marked safe. Matplotlib and

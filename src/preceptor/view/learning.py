@@ -116,8 +116,8 @@ def learning_page(runs: Mapping[str, Run]) -> Report:
     _overview(page, runs)
     page.section("Accuracy")
     _held_out(page, runs)
-    _curves(page, runs, "Accuracy of the training samples", "accuracy", lambda row: _number(row, "accuracy"),
-            note="Decided samples only." if _online(runs) else "Pairs whose chosen side has the larger margin.")  # fmt: skip
+    what = "Decided samples only." if _online(runs) else "Pairs whose chosen side has the larger margin."
+    _curves(page, runs, "Accuracy in training", "accuracy", lambda row: _number(row, "accuracy"), note=what)
     _texts(page, runs)
     _scores(page, runs)
     _learner(page, runs)
@@ -178,8 +178,8 @@ def _held_out(page: Report, runs: Mapping[str, Run]) -> None:
             lines.append(Line(name, [x for x, _ in known], *values))
     if lines:
         how = {str(r.get("held_out_samples", "greedy")) for run in runs.values() for r in run.measured}
-        page.lines(lines, title="Held-out accuracy", x=_axis(runs), y="accuracy",
-                   note=f"Samples a problem: {', '.join(sorted(how))}. Bands: Wilson intervals over samples.")  # fmt: skip
+        note = f"Samples a problem: {', '.join(sorted(how))}. Bands: Wilson intervals over samples."
+        page.lines(lines, title="Held-out accuracy", x=_axis(runs), y="accuracy", note=note)
 
 
 def _texts(page: Report, runs: Mapping[str, Run]) -> None:
@@ -194,8 +194,8 @@ def _texts(page: Report, runs: Mapping[str, Run]) -> None:
     _curves(
         page, runs, "Repeated runs of four tokens", "share", lambda r: _number(r, "watched", "repetition")
     )
-    _curves(page, runs, "Groups that are all right or all wrong", "share", lambda r: _number(r, "credit", "flat_groups"),
-            note="Nothing is learned of them from outcomes.")  # fmt: skip
+    flat = "Nothing is learned of them from outcomes."
+    _curves(page, runs, "Groups all right or all wrong", "share", lambda r: _number(r, "credit", "flat_groups"), flat)
     _curves(page, runs, "Cut at the length limit", "completions a step", lambda r: _number(r, "cut"))
 
 

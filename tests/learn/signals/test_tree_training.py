@@ -1,4 +1,4 @@
-"""Trees in the loop: a source of trees as the sampler, node ids where the method reads them, shared text trained once."""
+"""Trees in the loop: a source of trees as the sampler, and node ids where the method reads them."""
 
 from __future__ import annotations
 

@@ -86,6 +86,8 @@ def test_samples_that_the_scorer_chose_are_no_votes_for_those_who_do_not_believe
     led = [sample("y", 0.5, i, free=False) for i in range(5)]
     assert believed(own + led, certain("one right answer", 0.0, 0.0)).best == "x"
     assert believed(own + led, certain("one right answer", 0.0, 1.0)).best == "y"
+    sure = [sample("x", 0.99, i + 5, free=False) for i in range(5)]
+    assert believed(own + sure).slope == pytest.approx(believed(own).slope)
 
 
 def test_unknown_scores_are_no_bad_scores_and_no_answer_is_no_answer() -> None:

@@ -11,7 +11,7 @@
     flow.py, flow_scores.py  a velocity model of hidden states         coverage.py    entities and waypoints
     nodes.py         node ids of rollouts that share prefixes          joined.py      several producers as one
     branching.py     trees under a budget of sequences                 attention.py   trees by attention
-    next_steps.py    siblings after one prefix                         source.py      trees as `learn`'s rollouts, by name
+    next_steps.py    siblings after one prefix                         source.py      trees as rollouts, by name
     makers.py        a method's producer from a policy and a word
 
 `PRODUCERS` says who makes what a method reads; `producer("igpo", policy)` makes it. To add a producer: a dataclass

@@ -9,7 +9,7 @@ the votes loses its say on this problem, and one that agrees with them gains it.
 
 Two precautions. A text sampled twice has the same score twice, which is no second agreement: how far to trust is
 learned from distinct texts, and only then do all samples vote. Samples that continue a beginning which the scorer
-chose are no free votes: they count only under hypotheses that believe it.
+chose are no free votes: nothing is learned from them, and they count only under hypotheses that believe it.
 
 One problem says little of the scorer: eight samples cannot tell a good one from a useless one. `learned` takes the
 samples of many problems (no answers needed) and finds the prior under which they are most likely, by EM over
@@ -118,8 +118,9 @@ def believed(samples: Sequence[Sample], prior: Floats = BROAD) -> Trust:
         return Trust({}, float((prior.sum((0, 1, 2)) * SLOPES).sum()), 0.0)
     terms = [_terms(samples, groups, how) for how in AGGREGATORS]
     once = {s.text: k for k, s in reversed(list(enumerate(samples)))}
-    distinct = np.isin(np.arange(len(samples)), list(once.values()))
-    evidence, likely = _views(terms, distinct.astype(np.float64))
+    distinct = np.isin(np.arange(len(samples)), list(once.values())).astype(np.float64)
+    evidence, _ = _views(terms, distinct * [s.free for s in samples])
+    _, likely = _views(terms, distinct)
     _, chance = _views(terms, np.ones(len(samples)))
     weight = _normalized(evidence + _log(prior))
     slope = float((weight.sum((0, 1, 2)) * SLOPES).sum())
