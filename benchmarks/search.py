@@ -1,7 +1,7 @@
 """Every search strategy at equal budgets, with an exact, a trained and a noisy scorer.
 
     OMP_NUM_THREADS=1 python benchmarks/search.py run [--worlds ...] [--scorers ...] [--strategies ...] [--problems 100]
-    python benchmarks/search.py table     # search.jsonl as markdown
+    python benchmarks/search.py table     # search.jsonl into search.md
 
 Problems: test split of the arithmetic world and of Game of 24; the shipped policies. A budget is so many generated
 tokens a problem, discarded ones included. Strategies that can sample until the budget is spent do so; the others have
@@ -35,6 +35,8 @@ from preceptor.worlds import WORLDS
 
 HERE = Path(__file__).parent
 ROWS = HERE / "search.jsonl"
+PAGE = HERE / "search.md"
+MARKS = "<!-- tables -->", "<!-- end of tables -->"
 BUDGETS = {f"tokens={n}": Budget(tokens=n) for n in (150, 400, 1000)}
 
 
@@ -140,24 +142,39 @@ def stamp() -> dict[str, Any]:
 
 
 def table() -> None:
+    """The tables of search.md, in place of those that stand between its marks."""
     rows = [json.loads(line) for line in ROWS.read_text().splitlines()]
-    budgets = list(dict.fromkeys(r["budget"] for r in rows))
-    for world, kind in dict.fromkeys((r["world"], r["scorer"]) for r in rows):
-        own = [r for r in rows if (r["world"], r["scorer"]) == (world, kind)]
-        print(f"\n### {world}, {kind} scorer, {own[0]['problems']} problems\n")
-        print("| strategy | " + " | ".join(f"{b}: accuracy | over majority | spent" for b in budgets) + " |")
-        print("|---|" + "---|---|---|" * len(budgets))
-        for name in dict.fromkeys(r["strategy"] for r in own):
-            cells = {r["budget"]: r for r in own if r["strategy"] == name}
-            print(f"| {name} | " + " | ".join(_shown(cells.get(b)) for b in budgets) + " |")
+    lines: list[str] = []
+    for world in ("arithmetic", "game24"):
+        for kind in SCORERS:
+            own = [r for r in rows if (r["world"], r["scorer"]) == (world, kind)]
+            if own:
+                lines += ["", f"### {world}, {kind}, {own[0]['problems']} problems", "", *_section(own)]
+    page = PAGE.read_text()
+    before, after = page.split(MARKS[0])[0], page.split(MARKS[1])[1]
+    PAGE.write_text(before + MARKS[0] + "\n" + "\n".join(lines) + "\n\n" + MARKS[1] + after)
+
+
+def _section(own: Sequence[dict[str, Any]]) -> list[str]:
+    budgets = [b for b in BUDGETS if any(r["budget"] == b for r in own)]
+    lines = ["| strategy | " + " | ".join(f"{b} | over majority | spent" for b in budgets) + " |"]
+    lines.append("|---|" + "---|---|---|" * len(budgets))
+    ranks = {r["strategy"]: -r["accuracy"]["value"] for r in own if r["budget"] == budgets[-1]}
+    names = sorted(dict.fromkeys(r["strategy"] for r in own), key=lambda name: ranks.get(name, 1.0))
+    for name in names:
+        cells = {r["budget"]: r for r in own if r["strategy"] == name}
+        lines.append(f"| {name} | " + " | ".join(_shown(cells.get(b)) for b in budgets) + " |")
+    return lines
 
 
 def _shown(row: dict[str, Any] | None) -> str:
     if row is None:
         return "- | - | -"
-    over = row["over_first"]
+    over, own = row["over_first"], row["accuracy"]
     gain = "-" if over is None else f"{over['value']:+.2f} [{over['low']:+.2f}, {over['high']:+.2f}]"
-    return f"{row['accuracy']['value']:.2f} | {gain} | {row['tokens']:.0f}"
+    if over is not None and (over["low"] > 0 or over["high"] < 0):
+        gain = f"**{gain}**"
+    return f"{own['value']:.2f} [{own['low']:.2f}, {own['high']:.2f}] | {gain} | {row['tokens']:.0f}"
 
 
 def main() -> None:

@@ -5,7 +5,8 @@ writes the rest anew, up to `tries` times. In the paper critic and actor are the
 helper), and both are trained on the final outcome; the number of rounds was not found, 3 is ours. The critic gets the
 steps as numbered paragraphs and ends with `\boxed{index}`, -1 to accept; wording and format are ours.
 
-Left out: turns with an environment (a search engine) and the training. Cost: see `revision.py`.
+Left out: turns with an environment (a search engine) and the training. Cost: one solution, then a review and
+the rest of a solution a try.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ token of the earliest passage and continued, up to 16 times. `reflection` (Trunc
 cut first; the published wording was not found.
 
 Deviations: the critic is any policy with a prompt of ours, and looks at text alone; a list that is not JSON, longer
-than 64 quotes or in no tags is a review that cannot be read. Cost: see `revision.py`.
+than 64 quotes or in no tags is a review that cannot be read. Cost: one solution, then a review and
+the rest of a solution a try.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ Published: width 3, end_gate 0.9, roll_width 1, forward 3, alpha 0.5, c 0.7, `un
 iterations and the depth: not found, ours. Steps shorter than 2 characters or that repeat one of their path are dropped.
 Deviations: the policy's own end of text stands for the self-critic's "end" (its advice is left out), so an unfinished
 prefix above the gate is expanded instead of summarized; a node has 3 tries to get a sound step, not each proposal;
-solutions that finish in a roll-out are chosen from only where there is no other. Roll-outs cost tokens like all else:
-width + forward * roll_width steps an iteration, all scored.
+solutions that finish in a roll-out are chosen from only where there is no other.
+Cost: width + forward * roll_width steps an iteration, roll-outs included, all scored.
 """
 
 from __future__ import annotations
