@@ -64,7 +64,6 @@ STRATEGIES: dict[str, list[dict[str, Any]]] = {
     "pessimistic": [{"n": None, "aggregate": "min"}],
     "log-odds": [{"n": None, "aggregate": "min"}],
     "omegaprm-vote": [{"n": 64}],
-    "del-tom": sized("n", *SAMPLES),
     "data-prm-best-of-n": sized("n", *SAMPLES),
     "adaptive-consistency": [{}],
     "doubling-consistency": [{}],

@@ -207,6 +207,13 @@ def test_what_cannot_be_compared_is_refused(other, said, tmp_path):
         compared(tmp_path, **other)
 
 
+def test_nothing_is_run_where_a_later_strategy_cannot_be(tmp_path):
+    for strategies in ({"m": Majority(2), "bon": BestOfN(2)}, {"m": Majority(2), "all": Majority(None)}):
+        with pytest.raises(InputError):
+            compared(tmp_path / "o", strategies=strategies, scorer=None, budgets={"none": None})
+    assert not (tmp_path / "o").exists()
+
+
 # The command line
 
 WORDS = ["compare", "--strategy", "majority", "--strategy", "step-beam:keep=2,expand=2,max_tokens=30",

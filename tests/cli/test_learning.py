@@ -108,7 +108,10 @@ def test_preferences_are_learned_from_samples_and_a_scorer(method, tmp_path, cap
     assert "loss" in words
     assert (result["after"] is not None) == bool(held)
     assert main(["view", str(tmp_path), "--json"]) == 0
-    assert "Loss" in Path(one_object(capsys)[0]["report"]).read_text()
+    page = Path(one_object(capsys)[0]["report"]).read_text()
+    assert f"<h1>Training: {method}</h1>" in page
+    assert "Loss" in page
+    assert ("held out after" in page) == bool(held)
 
 
 def test_preferences_are_learned_from_the_labels_of_a_store(labelled, tmp_path, capsys):

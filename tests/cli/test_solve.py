@@ -12,11 +12,25 @@ from typing import ClassVar
 import pytest
 
 from preceptor.cli import main
+from preceptor.cli.options import scorer_of
 from preceptor.cli.strategies import parsed, settings_of, strategy_of
 from preceptor.errors import InputError
 from preceptor.generation import Sampling
-from preceptor.search import STRATEGIES, Ask, BestOfN, Greedy, Majority, Search, StepBeam, Strategy, strategy
+from preceptor.search import (
+    STRATEGIES,
+    Ask,
+    BestOfN,
+    Greedy,
+    Majority,
+    Search,
+    StepBeam,
+    Strategy,
+    solve,
+    strategy,
+)
+from preceptor.search.refine import VisibleTests
 from tests.cli.solving_server import free_port, running
+from tests.search.toy import TreePolicy, problems
 
 WORLD = ["--policy", "world:arithmetic", "--problems", "world:arithmetic"]
 
@@ -219,3 +233,25 @@ def test_what_cannot_be_used_is_status_2_before_anything_is_written(words, said,
     assert "Traceback" not in captured.err
     assert captured.out == ""
     assert not (tmp_path / "o").exists()
+
+
+def test_visible_tests_are_a_scorer_of_the_command_line(tmp_path):
+    scorer = scorer_of("visible-tests", format=None, resolution=0.1)
+    assert scorer == VisibleTests(resolution=0.1)
+    for options in ({"format": "qwen"}, {"speed": 3}):
+        with pytest.raises(InputError, match="visible-tests: got the options"):
+            scorer_of("visible-tests", **options)
+
+
+def test_what_finishes_beyond_what_was_asked_for_is_no_share_of_it():
+    two = solve(TreePolicy(), problems(2), Twice())
+    assert "finished 2 of 2 (4 in all)" in repr(two)
+    assert "finished 4 of 4;" in repr(solve(TreePolicy(), problems(2), Majority(2)))
+
+
+@dataclass(frozen=True)
+class Twice(Greedy):
+    """Is asked for one solution and writes two."""
+
+    def select(self, search: Search) -> list[Ask]:
+        return [] if search.round else [Ask(search.tree.root, 2, self.sampling, role="solution")]

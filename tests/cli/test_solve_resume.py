@@ -229,6 +229,40 @@ def test_files_that_are_not_ours_are_refused(tmp_path):
         beam(tmp_path / "b", TreePolicy())
 
 
+@pytest.mark.parametrize(
+    "name, old, new, said",
+    [
+        ("trees.jsonl", b'"parent":0', b'"parent":99', "expected each behind its parent"),
+        ("trees.jsonl", b'"policy":"tree"', b'"police":"tree"', "damaged"),
+        ("solutions.jsonl", b'"node":1', b'"node":7777', "damaged"),
+        ("solutions.jsonl", b"\n", b"", "solutions.jsonl:1"),
+    ],
+)
+def test_a_finished_run_whose_files_are_damaged_is_refused_in_words(name, old, new, said, tmp_path):
+    beam(tmp_path, TreePolicy())
+    whole = (tmp_path / name).read_bytes()
+    assert old in whole
+    (tmp_path / name).write_bytes(whole.replace(old, new))
+    with pytest.raises(InputError, match=said):
+        beam(tmp_path, TreePolicy())
+
+
+def test_a_run_with_a_line_less_is_refused(tmp_path):
+    beam(tmp_path, TreePolicy())
+    trees = (tmp_path / "trees.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "trees.jsonl").write_bytes(b"".join(trees[:-1]))
+    with pytest.raises(InputError, match="damaged"):
+        beam(tmp_path, TreePolicy())
+
+
+def test_a_file_in_the_place_of_the_directory_is_refused(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    for out in (tmp_path / "out", tmp_path / "out" / "cells"):
+        with pytest.raises(InputError, match="cannot be made a directory"):
+            beam(out, TreePolicy())
+    assert (tmp_path / "out").read_text() == "mine"
+
+
 def test_two_processes_do_not_write_to_one_directory(tmp_path):
     class Second(TreePolicy):
         def generate(self, requests):

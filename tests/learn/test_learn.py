@@ -50,7 +50,9 @@ def by_hand(traces: list[Trace], scorer: HashValue, generations: int) -> list[li
         start = sum(right) / generations
         others = [j for j in group if j != i]
         outcome = right[i - group[0]] - sum(right[j - group[0]] for j in others) / len(others)
-        ends = {j: scorer.value(traces[j], len(traces[j].steps) - 1) if traces[j].steps else start for j in group}
+        ends = {
+            j: scorer.value(traces[j], len(traces[j].steps) - 1) if traces[j].steps else start for j in group
+        }
         baseline = sum(ends[j] - start for j in others) / len(others)
         size, row, before = len(trace.token_ids), [], start
         for k in range(len(trace.steps)):
@@ -224,7 +226,9 @@ def test_repeated_problems_count_once(tmp_path, tiny_policy_dir) -> None:
 
 def test_a_missing_extra_is_named_with_its_install_line(monkeypatch, tmp_path, tiny_policy_dir) -> None:
     monkeypatch.setitem(sys.modules, "trl", None)
-    with pytest.raises(MissingExtra, match=r"policy training needs the extra 'rl': pip install 'preceptor\[rl\]'"):
+    with pytest.raises(
+        MissingExtra, match=r"policy training needs the extra 'rl': pip install 'preceptor\[rl\]'"
+    ):
         learn(tiny_policy_dir, problems(6), out=tmp_path, **SMALL)
 
 

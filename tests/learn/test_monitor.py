@@ -158,7 +158,9 @@ def test_a_single_odd_batch_raises_no_alarm() -> None:
 
 def test_the_scale_of_the_scores_does_not_matter() -> None:
     def tiny(figures: dict) -> dict:
-        return {k: v / 1000 - 7 * ("std" not in k) if k.startswith("score") else v for k, v in figures.items()}
+        return {
+            k: v / 1000 - 7 * ("std" not in k) if k.startswith("score") else v for k, v in figures.items()
+        }
 
     assert "divergence" in kinds([tiny(f) for f in stream(HACKS["divergence"])])
     assert kinds([tiny(f) for f in stream(set_to(right=0.85))]) == set()
@@ -203,7 +205,9 @@ def test_only_known_kinds_stop_a_run() -> None:
         Monitor(stop_on={"boredom"})
 
 
-def test_a_run_that_is_being_hacked_warns_in_rows_and_progress_and_stops_when_told(tiny_policy_dir, tmp_path) -> None:
+def test_a_run_that_is_being_hacked_warns_in_rows_and_progress_and_stops_when_told(
+    tiny_policy_dir, tmp_path
+) -> None:
     """Paid for sevens by a scorer that no verifier agrees with, a policy soon writes little else."""
     from preceptor.credit import Center, CreditConfig, StepScore, Stream
 

@@ -93,7 +93,10 @@ def test_token_scores_are_log_ratios_and_step_scores_their_sums(policy) -> None:
 
 @pytest.mark.parametrize("loss", ["bce", "pairwise"])
 def test_the_gradient_is_that_of_the_loss_written_out(policy, loss) -> None:
-    made, traces = moved(prm(policy, loss=loss, lr=1.0, beta=0.3, max_grad_norm=1e9, micro_batch=5)), sampled(policy)
+    made, traces = (
+        moved(prm(policy, loss=loss, lr=1.0, beta=0.3, max_grad_norm=1e9, micro_batch=5)),
+        sampled(policy),
+    )
     labels = outcomes(traces)
     twin = copy.deepcopy(made)
     kept = [(t, y) for t, y in zip(traces, labels, strict=True) if y is not None]
@@ -172,7 +175,16 @@ def test_after_an_update_comes_too_late_for_the_batch_and_before_does_not(tiny_p
 def test_a_run_with_a_reward_model_that_learns_is_resumed_with_it(tiny_policy_dir, tmp_path) -> None:
     def run(out: Path, **options):
         scorer = prm(TransformersPolicy.load(tiny_policy_dir), lr=1e-3)
-        learn(tiny_policy_dir, problems(6), out=out, method="oprl", scorer=scorer, save_every=2, **SMALL, **options)
+        learn(
+            tiny_policy_dir,
+            problems(6),
+            out=out,
+            method="oprl",
+            scorer=scorer,
+            save_every=2,
+            **SMALL,
+            **options,
+        )
         return scorer
 
     def stop(step: int, total: int, note: str = "") -> None:

@@ -39,7 +39,9 @@ def gradient(made: CreditGRPOTrainer, batch: dict) -> tuple[float, torch.Tensor]
     return loss.item(), torch.cat([p.grad.flatten() for p in made.model.parameters() if p.grad is not None])
 
 
-def test_adapters_change_each_linear_layer_by_their_rank_and_come_out_merged(tiny_policy_dir, tmp_path) -> None:
+def test_adapters_change_each_linear_layer_by_their_rank_and_come_out_merged(
+    tiny_policy_dir, tmp_path
+) -> None:
     policy = TransformersPolicy.load(tiny_policy_dir)
     learn(policy, problems(6), out=tmp_path, lora=2, kl=0.1, **SMALL)
     before, after = tensors(tiny_policy_dir), tensors(tmp_path / "model")
@@ -89,7 +91,9 @@ def test_a_run_with_adapters_is_resumed_like_any_other(tiny_policy_dir, tmp_path
 
 
 def test_several_updates_a_batch_sample_once_and_clip_from_the_second_on(tiny_policy_dir, tmp_path) -> None:
-    result = learn(tiny_policy_dir, problems(6), out=tmp_path, num_iterations=3, **{**SMALL, "steps": 6, "lr": 3e-2})
+    result = learn(
+        tiny_policy_dir, problems(6), out=tmp_path, num_iterations=3, **{**SMALL, "steps": 6, "lr": 3e-2}
+    )
     found = rows(tmp_path)
     generated = [r["generated_tokens"] for r in found]
     assert generated[0] == generated[1] == generated[2] < generated[3] == generated[5]
@@ -120,7 +124,9 @@ def test_prepare_decides_what_is_sampled_and_amend_what_is_trained_on(tiny_polic
         seen.extend(zip([x.trace for x in items], again, strict=True))
         return items_of([*again, again[0]])
 
-    learn(tiny_policy_dir, problems(6), out=tmp_path, prepare=harder, amend=first_of_all, method="rloo", **SMALL)
+    learn(
+        tiny_policy_dir, problems(6), out=tmp_path, prepare=harder, amend=first_of_all, method="rloo", **SMALL
+    )
     assert [step for step, _ in asked] == [0, 1]
     assert all(len(set(ids)) == 3 for _, ids in asked)
     assert all(a.problem.prompt.startswith("Level ") and a.problem == b.problem for a, b in seen)
@@ -135,7 +141,10 @@ def test_prepare_decides_what_is_sampled_and_amend_what_is_trained_on(tiny_polic
 @pytest.mark.parametrize(
     "hooks, message",
     [
-        ({"prepare": lambda found, step: found[:1]}, "prepare: got 1 problems with 1 different ids, expected 3"),
+        (
+            {"prepare": lambda found, step: found[:1]},
+            "prepare: got 1 problems with 1 different ids, expected 3",
+        ),
         ({"prepare": lambda found, step: [found[0]] * 3}, "got 3 problems with 1 different ids"),
         ({"amend": lambda items, source: items[:2]}, "amend: got 2 items, expected at least the 12"),
     ],
@@ -150,7 +159,10 @@ def test_reward_group_and_mask_of_an_item_are_what_credit_sees(tiny_policy_dir) 
     def amend(items, source):
         half = len(items[0].trace.token_ids) // 2
         mask = tuple(k >= half for k in range(len(items[0].trace.token_ids)))
-        return [replace(items[0], outcome=0.2, model_mask=mask), *(replace(x, group="one") for x in items[1:])]
+        return [
+            replace(items[0], outcome=0.2, model_mask=mask),
+            *(replace(x, group="one") for x in items[1:]),
+        ]
 
     made, inputs = trainer(tiny_policy_dir, "rloo", amend=amend)
     batch = made._generate_and_score_completions(inputs)
@@ -172,7 +184,9 @@ def test_tokens_of_another_writer_are_shaped_and_not_clipped(tiny_policy_dir, dr
 
         def amend(self, items, source):
             return [
-                replace(x, off_policy=tuple(k % 2 == 0 for k in range(len(x.trace.token_ids)))) if i % 2 else x
+                replace(x, off_policy=tuple(k % 2 == 0 for k in range(len(x.trace.token_ids))))
+                if i % 2
+                else x
                 for i, x in enumerate(items)
             ]
 
@@ -221,7 +235,9 @@ def test_a_hook_that_keeps_state_is_resumed_with_it(tiny_policy_dir, tmp_path) -
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        learn(tiny_policy_dir, problems(6), out=tmp_path, prepare=Counting().prepare, progress=stop, **options)
+        learn(
+            tiny_policy_dir, problems(6), out=tmp_path, prepare=Counting().prepare, progress=stop, **options
+        )
     again = Counting()
     learn(tiny_policy_dir, problems(6), out=tmp_path, prepare=again.prepare, resume=True, **options)
     assert again.calls == 4
@@ -315,8 +331,19 @@ def test_vllm_settings_are_handed_on_as_they_are() -> None:
     from preceptor.learn.session import grpo_config
     from preceptor.learn.settings import Settings
 
-    plain = dict.fromkeys(("lr", "temperature", "kl"), 1.0) | {"max_tokens": 8, "eval_every": 0, "eval_samples": 0}
-    base = {"method": "rloo", "steps": 1, "prompts_per_step": 1, "generations": 2, "micro_batch": 2, "seed": 0}
+    plain = dict.fromkeys(("lr", "temperature", "kl"), 1.0) | {
+        "max_tokens": 8,
+        "eval_every": 0,
+        "eval_samples": 0,
+    }
+    base = {
+        "method": "rloo",
+        "steps": 1,
+        "prompts_per_step": 1,
+        "generations": 2,
+        "micro_batch": 2,
+        "seed": 0,
+    }
     server = {"vllm_mode": "server", "vllm_server_port": 8123}
     config = grpo_config(Settings(**base, **plain, vllm=server), Path("unused"))
     assert (config.use_vllm, config.vllm_mode, config.vllm_server_port) == (True, "server", 8123)

@@ -71,7 +71,7 @@ def test_attention_trees_are_filled_up_to_the_batch_and_cost_is_counted(policy):
     assert len(made) == 18
     blanks = [t for t in made if t.error is not None]
     assert {t.error.kind for t in blanks} <= {"no-branch"}
-    assert 2 * 3 <= len(made) - len(blanks)  # three responses a problem
+    assert len(made) - len(blanks) >= 2 * 3  # three responses a problem
     assert source.usage.generated >= sum(len(t.token_ids) for t in made[:3])
     before = source.usage
     grouped(source, 9)

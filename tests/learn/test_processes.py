@@ -73,7 +73,9 @@ def test_two_processes_write_the_rows_of_one(runs) -> None:
 
 
 def test_two_processes_train_the_model_of_one(runs, tiny_policy_dir) -> None:
-    start = torch.cat([p.detach().flatten() for p in TransformersPolicy.load(tiny_policy_dir).model.parameters()])
+    start = torch.cat(
+        [p.detach().flatten() for p in TransformersPolicy.load(tiny_policy_dir).model.parameters()]
+    )
     one, two = (weights(out) - start for out in runs)
     assert one.abs().max() > 1e-3
     assert torch.nn.functional.cosine_similarity(one, two, dim=0) > 0.95

@@ -88,12 +88,18 @@ def same(out: Path, result, whole) -> None:
     assert not (out / "checkpoints").exists()
 
 
-def test_a_process_killed_by_sigkill_and_resumed_gives_the_uninterrupted_run(tiny_policy_dir, tmp_path, whole) -> None:
+def test_a_process_killed_by_sigkill_and_resumed_gives_the_uninterrupted_run(
+    tiny_policy_dir, tmp_path, whole
+) -> None:
     """Seven problems in batches of three: the resumed part lies in the second and third pass over them."""
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tiny_policy_dir), str(tmp_path)], timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tiny_policy_dir), str(tmp_path)], timeout=120, check=False
+    )
     assert done.returncode == -signal.SIGKILL
     assert [p.name for p in (tmp_path / "checkpoints").glob("checkpoint-*")] == ["checkpoint-4"]
-    assert rows(tmp_path)[-1]["step"] == 5, "a row that the checkpoint does not know of is there to be cut off"
+    assert rows(tmp_path)[-1]["step"] == 5, (
+        "a row that the checkpoint does not know of is there to be cut off"
+    )
     assert not (tmp_path / "model").exists()
     told = []
     result = run(tiny_policy_dir, tmp_path, resume=True, progress=lambda done, *_: told.append(done))
@@ -105,7 +111,9 @@ class Killed(BaseException):
     """Stands for a kill inside this process: nothing catches it."""
 
 
-@pytest.mark.parametrize("moment", ["while saving", "before the model is saved", "before the run is marked finished"])
+@pytest.mark.parametrize(
+    "moment", ["while saving", "before the model is saved", "before the run is marked finished"]
+)
 def test_a_run_cut_off_at_the_worst_moments_is_resumed_all_the_same(
     tiny_policy_dir, tmp_path, whole, monkeypatch, moment
 ) -> None:
@@ -115,7 +123,9 @@ def test_a_run_cut_off_at_the_worst_moments_is_resumed_all_the_same(
     with monkeypatch.context() as patch:
         if moment == "while saving":
             commit = checkpoints.Checkpoints.commit
-            patch.setattr(checkpoints.Checkpoints, "commit", lambda self, n: die() if n == 4 else commit(self, n))
+            patch.setattr(
+                checkpoints.Checkpoints, "commit", lambda self, n: die() if n == 4 else commit(self, n)
+            )
         elif moment == "before the model is saved":
             patch.setattr("preceptor.learn.directory.replace_directory", die)
         else:
@@ -206,8 +216,14 @@ def test_a_log_is_cut_back_to_what_is_kept(tmp_path) -> None:
 def test_each_pass_over_the_problems_has_an_order_of_its_own() -> None:
     from preceptor.learn.session import sampling_order
 
-    plain = dict.fromkeys(("lr", "temperature", "kl"), 1.0) | {"max_tokens": 8, "eval_every": 0, "eval_samples": 0}
-    settings = Settings(method="rloo", steps=5, prompts_per_step=3, generations=2, micro_batch=6, seed=0, **plain)
+    plain = dict.fromkeys(("lr", "temperature", "kl"), 1.0) | {
+        "max_tokens": 8,
+        "eval_every": 0,
+        "eval_samples": 0,
+    }
+    settings = Settings(
+        method="rloo", steps=5, prompts_per_step=3, generations=2, micro_batch=6, seed=0, **plain
+    )
     order = sampling_order(7, settings)
     assert len(order) == 15
     assert len(set(order[:6])) == len(set(order[6:12])) == 6

@@ -72,7 +72,10 @@ def test_the_gradient_of_a_step_is_that_of_the_untrimmed_batch(tiny_policy_dir, 
     ours = made._buffered_inputs
     narrow = gradient(ours)
     whole = made._generate_and_score_completions(inputs)
-    rows = [{k: v if v.ndim == 0 else v[i : i + 4] for k, v in whole.items() if hasattr(v, "ndim")} for i in (0, 4, 8)]
+    rows = [
+        {k: v if v.ndim == 0 else v[i : i + 4] for k, v in whole.items() if hasattr(v, "ndim")}
+        for i in (0, 4, 8)
+    ]
     wide = gradient(rows)
     assert wide.abs().max() > 0
     torch.testing.assert_close(narrow, wide, atol=1e-5, rtol=1e-3)

@@ -89,7 +89,9 @@ def test_rows_keep_the_order_of_the_inputs_and_of_the_traces(tiny_policy_dir) ->
 def test_zero_advantages_give_a_gradient_of_exactly_zero(tiny_policy_dir) -> None:
     made, rows = trainer(tiny_policy_dir, "outcome")
     batch = made._generate_and_score_completions(rows)
-    _, found = gradient(made, {**batch, "advantages": torch.zeros_like(batch["completion_ids"], dtype=torch.float)})
+    _, found = gradient(
+        made, {**batch, "advantages": torch.zeros_like(batch["completion_ids"], dtype=torch.float)}
+    )
     assert not found.any()
 
 

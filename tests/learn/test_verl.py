@@ -48,7 +48,9 @@ def test_packing_loses_nothing_that_fits() -> None:
     found, signals = rollouts()
     packed = verl.pack(found, signals, 20)
     mask, _ = tensors(found, 20)
-    read, back = verl.unpack(packed, mask.numpy() > 0, [r.prompt_id for r in found], METHODS["pure"], Question.VALUE)
+    read, back = verl.unpack(
+        packed, mask.numpy() > 0, [r.prompt_id for r in found], METHODS["pure"], Question.VALUE
+    )
     assert [(r.prompt_id, r.length, r.outcome, r.spans) for r in read] == [
         (r.prompt_id, r.length, r.outcome, r.spans) for r in found
     ]
@@ -134,7 +136,9 @@ def test_groups_are_prompts_wherever_they_stand_and_there_must_be_some() -> None
 
 
 def test_a_row_without_a_single_token_is_no_trouble() -> None:
-    advantages, _ = verl.estimator(METHODS["rloo"])(torch.zeros(2, 3), torch.zeros(2, 3), np.array(["a", "a"]))
+    advantages, _ = verl.estimator(METHODS["rloo"])(
+        torch.zeros(2, 3), torch.zeros(2, 3), np.array(["a", "a"])
+    )
     assert not advantages.any()
 
 
@@ -180,7 +184,9 @@ STOP, GO = (1.0,), (0.5, 0.5)
 """Rewards of the turns of a trajectory that stops after the first turn, and of one that goes on: equal sums."""
 
 
-def push(method: CreditConfig, stop: tuple[float, ...], go: tuple[float, ...], group: int = 4, p: float = 0.4) -> float:
+def push(
+    method: CreditConfig, stop: tuple[float, ...], go: tuple[float, ...], group: int = 4, p: float = 0.4
+) -> float:
     """Exact expected gradient of the logit of going on, over all groups of so many independent trajectories."""
     width = 6
     total = 0.0

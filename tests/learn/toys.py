@@ -58,7 +58,9 @@ class Sevens(HashValue):
         return text.count("7") / len(text)
 
 
-def trainer(directory: Path, method: str, scorer: Any = None, *, prompts: int = 3, generations: int = 4, **more: Any):
+def trainer(
+    directory: Path, method: str, scorer: Any = None, *, prompts: int = 3, generations: int = 4, **more: Any
+):
     """A trainer on the policy in `directory` and rows for one generation batch, in the sampler's layout."""
     from datasets import Dataset
 

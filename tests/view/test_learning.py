@@ -13,10 +13,16 @@ from preceptor.view.learning import WINDOW, read_run, write_learning
 
 
 def step(k: int, **more: Any) -> dict[str, Any]:
+    credit = {"steps_mean": 5.0, "tokens_per_step": 8.0, "flat_groups": 0.25}
+    spent = {
+        "trained_tokens": 90 * k,
+        "generated_tokens": 100 * k,
+        "seconds": {"generation": 0.5, "update": 1.5},
+    }
+    shown = {"length_mean": 40.0, "cut": 0, "failed": 0, "loss": 0.01 * k, "grad_norm": 0.5}
+    watched = {"repetition": 0.0}
     return {
-        "step": k, "accuracy": 0.3 + 0.01 * k, "trained_tokens": 90 * k, "generated_tokens": 100 * k, "length_mean": 40.0,
-        "cut": 0, "failed": 0, "loss": 0.01 * k, "grad_norm": 0.5, "credit": {"steps_mean": 5.0, "tokens_per_step": 8.0,
-        "flat_groups": 0.25}, "seconds": {"generation": 0.5, "update": 1.5}, "watched": {"repetition": 0.0}, **more,
+        "step": k, "accuracy": 0.3 + 0.01 * k, **spent, **shown, "credit": credit, "watched": watched, **more
     }  # fmt: skip
 
 
@@ -120,7 +126,8 @@ def test_absent_and_broken_values_are_no_zeros(tmp_path, page):
     rows = [step(1, accuracy=None, loss=None), step(2, accuracy="high", loss=True), step(3)]
     shown = page(run(tmp_path / "a", rows))
     assert "Accuracy in training" in shown
-    assert "None" not in shown
+    assert ">None<" not in shown
+    assert ">0.000<" not in shown.partition("Accuracy in training")[2].partition("</details>")[0]
 
 
 def test_the_same_files_give_the_same_page(tmp_path, page):
@@ -131,7 +138,7 @@ def test_the_same_files_give_the_same_page(tmp_path, page):
 @pytest.mark.parametrize(
     "rows, settings, error, said",
     [
-        ("", "{}", InputError, "not made a step yet"),
+        ("", "{}", InputError, "empty file"),
         ('{"step": 1}\n', "{", InputError, "not JSON"),
         ('{"step": 1}\n', "[]", InputError, "JSON object"),
         ('{"step": 1}\n{"stop": 2}\n', "{}", RecordError, "metrics.jsonl:2"),

@@ -12,6 +12,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,20 @@ def test_files_that_are_no_trees_are_named(lines, said, tmp_path):
     (tmp_path / "trees.jsonl").write_text(lines)
     with pytest.raises(InputError, match=re.escape(said)):
         write_trees(tmp_path)
+
+
+def test_a_solution_that_names_a_node_that_is_not_there_is_named(tmp_path):
+    solve_into(tmp_path, TreePolicy(), problems(2), BestOfN(2), Oracle())
+    lines = (tmp_path / "solutions.jsonl").read_text()
+    (tmp_path / "solutions.jsonl").write_text(lines.replace('"node":1', '"node":99'))
+    with pytest.raises(InputError, match="cannot be read"):
+        write_trees(tmp_path)
+
+
+def test_a_long_problem_is_cut_visibly_in_the_list():
+    tree = every_status()
+    tree.problem = replace(tree.problem, prompt="word " * 40)
+    assert told(tree)["about"] == ("word " * 40)[:59] + "\u2026"
 
 
 # In a browser

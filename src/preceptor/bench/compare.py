@@ -156,7 +156,8 @@ def compare(
     }
     for name, strategy in strategies.items():
         for limit in budgets.values():
-            solve(policy, [], strategy, scorer, limit, seed, helpers=asked[name])  # refused before any has run
+            # refused before any has run
+            solve(policy, [], strategy, scorer, limit, seed, helpers=asked[name])
     shapes = shape_of(policy), shape_of(scorer)
     cells: list[Cell] = []
     ended, total = 0, len(strategies) * len(budgets) * len(problems)

@@ -169,8 +169,8 @@ def _drawn(run: Path, out: Path | None) -> Path:
 
     if not any((run / name).is_file() for name in ("config.json", "metrics.jsonl")):
         raise InputError(
-            f"view: got {run}, expected the directory of a `preceptor demo`, `solve`, `compare` or `learn`, a file "
-            "of trees, or one of benchmarks/labels.py. Check the path."
+            f"view: got {run} without config.json and metrics.jsonl, expected the directory of a `preceptor demo`, "
+            "`solve`, `compare` or `learn`, a file of trees, or one of benchmarks/labels.py. Check the path."
         )
     for name in ("config.json", "metrics.jsonl", "labels.jsonl"):
         if not (run / name).is_file():

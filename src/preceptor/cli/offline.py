@@ -56,10 +56,15 @@ def trained(
     seed: int,
     settings: Sequence[str] | None,
 ) -> dict[str, Any]:
-    """The record of a run."""
+    """The record of a run, which is also left in `learn.json` beside the metrics."""
+    from preceptor.learn.checkpoints import write_json
     from preceptor.learn.offline import recipe_of, train_offline
 
     recipe = recipe_of(method)
+    if store is not None and scorer is None and recipe.judged and not store.exists():
+        raise InputError(
+            f"--store: got {store}, no such file, expected a store with labels. Or give --scorer WORD."
+        )
     given = {"steps": steps, "lr": lr, "save_every": save_every or None, **_settings(recipe, settings)}
     loaded = trainable(policy)
     before = _measured(loaded, held_out, max_tokens, seed)
@@ -71,7 +76,7 @@ def trained(
             options = {name: value for name, value in given.items() if value is not None}
             result = train_offline(method, found, out=out, resume=resume, progress=line, **options)
     after = _measured(trainable(str(result.model)), held_out, max_tokens, seed) if held_out else None
-    return {
+    record = {
         "method": method,
         "steps": result.steps,
         "model": str(result.model),
@@ -82,6 +87,8 @@ def trained(
         "records": result.records,
         "dropped": dict(result.dropped),
     }
+    write_json(result.metrics.with_name("learn.json"), record)
+    return record
 
 
 def trainable(word: str) -> Any:

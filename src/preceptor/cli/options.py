@@ -34,7 +34,8 @@ StoreWord = Annotated[Path, typer.Option("--store", help="The store: one SQLite 
 ScorerWord = Annotated[
     str | None,
     typer.Option(
-        "--scorer", help="A reward model's directory, world:NAME for the oracle, judge:POLICY, visible-tests, ..."
+        "--scorer",
+        help="A reward model's directory, world:NAME for the oracle, judge:POLICY, visible-tests, ...",
     ),
 ]
 Count = Annotated[int | None, typer.Option("--n", min=1, help="At most so many problems.")]
@@ -137,9 +138,7 @@ def options_of(words: Sequence[str] | None, flag: str = "--option") -> dict[str,
             try:
                 found[name] = Path(value[1:]).read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
-                raise InputError(
-                    f"{flag} {name}: got {value[1:]}, which cannot be read ({error})"
-                ) from error
+                raise InputError(f"{flag} {name}: got {value[1:]}, which cannot be read ({error})") from error
             continue
         try:
             found[name] = json.loads(value)

@@ -53,7 +53,9 @@ class Checkpoints:
         try:
             found: dict[str, Any] = torch.load(file, weights_only=True)
         except (OSError, RuntimeError, EOFError) as error:
-            raise StoreError(f"{file}: cannot be read ({error}). Start the run anew without `resume`.") from error
+            raise StoreError(
+                f"{file}: cannot be read ({error}). Start the run anew without `resume`."
+            ) from error
         return found
 
     def clear(self) -> None:

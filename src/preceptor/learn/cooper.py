@@ -114,7 +114,9 @@ class CooperReward:
                 first.setdefault(trace.problem.id, trace)
         right = list(first.values())
         texts = self.rewrite(right) if right else []
-        pairs = [(t, text) for t, text in zip(right, texts, strict=True) if text is not None and _wrong(t, text)]
+        pairs = [
+            (t, text) for t, text in zip(right, texts, strict=True) if text is not None and _wrong(t, text)
+        ]
         asked = len({t.problem.id for t in traces})
         figures = {"pairs": float(len(pairs)), "without_pair": float(asked - len(pairs))}
         if not pairs:

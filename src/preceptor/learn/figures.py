@@ -17,7 +17,9 @@ from preceptor.trace import Finish, Trace
 
 NGRAM = 4
 """Tokens of the runs that are looked for twice (not found, ours)."""
-_ANSWER = re.compile(r"\\boxed\b|####|(?:^|\n)[ \t]*(?:the |so the )?(?:final )?answer\b ?(?:is|:|=)", re.IGNORECASE)
+_ANSWER = re.compile(
+    r"\\boxed\b|####|(?:^|\n)[ \t]*(?:the |so the )?(?:final )?answer\b ?(?:is|:|=)", re.IGNORECASE
+)
 
 Figures = Mapping[str, float]
 """One batch. The keys are those of `of_batch`."""
@@ -100,7 +102,9 @@ def _outcomes(rollouts: Sequence[Rollout]) -> dict[str, float | None]:
     }
 
 
-def _scores(rollouts: Sequence[Rollout], scores: Sequence[Sequence[float | None] | None]) -> dict[str, float | None]:
+def _scores(
+    rollouts: Sequence[Rollout], scores: Sequence[Sequence[float | None] | None]
+) -> dict[str, float | None]:
     means = [_mean([s for s in row or () if s is not None]) for row in scores]
     known = [m for m in means if m is not None]
     right = [m for m, r in zip(means, rollouts, strict=True) if m is not None and r.outcome == 1.0]

@@ -137,7 +137,9 @@ class CreditGRPOTrainer(GRPOTrainer):
         return [x.trace for x in self.last_items]
 
     def _vllm(self, prompts: list[list[int]]) -> list[tuple[list[int], list[float]]]:
-        _, ids, logprobs, _ = self.vllm_generation.generate(prompts=prompts, images=None, num_generations=self._group)
+        _, ids, logprobs, _ = self.vllm_generation.generate(
+            prompts=prompts, images=None, num_generations=self._group
+        )
         return [(list(i), [at[0] for at in row]) for i, row in zip(ids, logprobs, strict=True)]
 
     def _amended(self, items: list[Item]) -> list[Item]:

@@ -88,13 +88,21 @@ class Recipe:
 
 
 def train_offline(
-    method: str, material: Material, *, out: str | Path, resume: bool = False, progress: Progress = silent, **more: Any
+    method: str,
+    material: Material,
+    *,
+    out: str | Path,
+    resume: bool = False,
+    progress: Progress = silent,
+    **more: Any,
 ) -> Trained:
     """Build the method's records and train on them; `more` are settings of the training. Writes what
     `train_preference` or `train_supervised` writes. InputError where nothing is left to train on."""
     recipe = recipe_of(method)
     if unknown := sorted(set(more) - recipe.accepts):
-        raise InputError(f"method {method}: got the settings {unknown}, expected some of {sorted(recipe.accepts)}.")
+        raise InputError(
+            f"method {method}: got the settings {unknown}, expected some of {sorted(recipe.accepts)}."
+        )
     if not recipe.searches and recipe.judged and len(material.judgements) != len(material.traces):
         raise InputError(
             f"method {method}: got {len(material.judgements)} judgements of {len(material.traces)} traces, expected "
@@ -144,7 +152,11 @@ _SFT = {"epochs": 2.0, "batch": 32}
 
 
 def _sft(material: Material, out: Path, **options: Any) -> Trained:
-    right = {(t.problem.id, t.text): t for t in material.traces if t.grade is not None and t.grade.correct and t.steps}
+    right = {
+        (t.problem.id, t.text): t
+        for t in material.traces
+        if t.grade is not None and t.grade.correct and t.steps
+    }
     if not right:
         raise InputError(
             f"method sft: got {len(material.traces)} traces and no right one, expected some to learn from."
@@ -206,7 +218,11 @@ RECIPES: dict[str, Recipe] = {
     "sft": Recipe(_sft, _SFT, _SUPERVISED, judged=False),
     "mcts_nll": Recipe(_searched(mcts_nll.tree_rows), _SFT, _SUPERVISED, judged=False, searches=True),
     "alphamath": Recipe(
-        _searched(alphamath.tree_rows), {**_SFT, "value_weight": 0.1}, _SUPERVISED, judged=False, searches=True
+        _searched(alphamath.tree_rows),
+        {**_SFT, "value_weight": 0.1},
+        _SUPERVISED,
+        judged=False,
+        searches=True,
     ),
     "rest_mcts": Recipe(_rest_mcts, _SFT, _SUPERVISED, searches=True),
 }

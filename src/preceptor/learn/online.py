@@ -62,7 +62,9 @@ class OnlineImplicitPRM:
         micro_batch: int = 32,
     ):
         if order not in ("after", "before", "none") or loss not in ("bce", "pairwise"):
-            raise InputError(f"order, loss: got {order!r}, {loss!r}, expected after/before/none and bce/pairwise.")
+            raise InputError(
+                f"order, loss: got {order!r}, {loss!r}, expected after/before/none and bce/pairwise."
+            )
         self.tokenizer, self.order, self.beta = tokenizer, order, beta
         self.max_grad_norm, self.micro_batch = max_grad_norm, micro_batch
         self.model = copy.deepcopy(model).eval().requires_grad_(True)
@@ -101,7 +103,9 @@ class OnlineImplicitPRM:
         return Signals(
             scores=tuple(_steps(x, t) for x, t in zip(tokens, traces, strict=True)),
             question=self.question,
-            tokens=tuple(tuple(x.tolist()) if t.token_ids else None for x, t in zip(tokens, traces, strict=True)),
+            tokens=tuple(
+                tuple(x.tolist()) if t.token_ids else None for x, t in zip(tokens, traces, strict=True)
+            ),
         )
 
     def score(self, traces: Sequence[Trace]) -> list[Judgement]:

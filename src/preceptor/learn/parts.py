@@ -65,7 +65,9 @@ def parts(method: str, policy: Any, word: Any = None) -> dict[str, Any]:
     if method not in METHODS:
         raise InputError(f"method: got {method!r}, expected one of {sorted(METHODS)}.")
     if word is not None and not helper(method):
-        raise InputError(f"method {method}: got {word!r} to score with, expected none: it reads nothing of the kind.")
+        raise InputError(
+            f"method {method}: got {word!r} to score with, expected none: it reads nothing of the kind."
+        )
     if method == "scrl":
         from preceptor.learn.data import SCRL
 

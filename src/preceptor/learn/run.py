@@ -216,7 +216,10 @@ def _about(
         "held_out": len(held_out),
         "held_out_id": content_id([p.id for p in held_out]),
         "start": source.name,
-        **{k: None if f is None else getattr(f, "__qualname__", type(f).__qualname__) for k, f in hooks.items()},
+        **{
+            k: None if f is None else getattr(f, "__qualname__", type(f).__qualname__)
+            for k, f in hooks.items()
+        },
     }
 
 

@@ -259,7 +259,9 @@ def adapters(rank: int) -> Any:
     return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
-def grpo_config(settings: Settings, directory: Path, save_every: int = 0, report_to: Sequence[str] = ()) -> GRPOConfig:
+def grpo_config(
+    settings: Settings, directory: Path, save_every: int = 0, report_to: Sequence[str] = ()
+) -> GRPOConfig:
     """TRL's settings: full precision, no dropout, problems in the order given."""
     return GRPOConfig(
         output_dir=str(directory),

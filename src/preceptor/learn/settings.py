@@ -58,7 +58,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.generations < 2:
-            raise InputError(f"generations: got {self.generations}, expected at least 2: a group is its own baseline.")
+            raise InputError(
+                f"generations: got {self.generations}, expected at least 2: a group is its own baseline."
+            )
         if min(self.prompts_per_step, self.steps, self.num_iterations) < 1:
             raise InputError(
                 f"steps, prompts_per_step and num_iterations: got {self.steps}, {self.prompts_per_step} and "

@@ -56,7 +56,9 @@ def register(question: Question = Question.VALUE) -> list[str]:
             "verl: got no such package, expected verl.trainer.ppo.core_algos. verl is no extra of this package: "
             "install it as its own documentation says."
         ) from error
-    known = {_name(name, marked): estimator(METHODS[name], marked, question) for name, marked in registrable()}
+    known = {
+        _name(name, marked): estimator(METHODS[name], marked, question) for name, marked in registrable()
+    }
     for name, function in known.items():
         register_adv_est(name)(function)
     return list(known)
@@ -64,8 +66,12 @@ def register(question: Question = Question.VALUE) -> list[str]:
 
 def registrable() -> list[tuple[str, bool]]:
     """(method, layout is `marked`) of what is registered; an outcome alone needs no marks."""
-    found = [(name, credit.needs) for name, credit in METHODS.items() if credit.needs <= {"outcome", "scores"}]
-    return [(name, marked) for name, needs in found for marked in (False, True) if "scores" in needs or not marked]
+    found = [
+        (name, credit.needs) for name, credit in METHODS.items() if credit.needs <= {"outcome", "scores"}
+    ]
+    return [
+        (name, marked) for name, needs in found for marked in (False, True) if "scores" in needs or not marked
+    ]
 
 
 @cache  # verl refuses to register another function under a known name
@@ -74,7 +80,9 @@ def estimator(credit: CreditConfig, marked: bool = False, question: Question = Q
 
     There is no critic, so returns are the advantages."""
 
-    def advantages(token_level_rewards: Any, response_mask: Any, index: Any = None, **_: Any) -> tuple[Any, Any]:
+    def advantages(
+        token_level_rewards: Any, response_mask: Any, index: Any = None, **_: Any
+    ) -> tuple[Any, Any]:
         import torch
 
         if index is None:
@@ -167,7 +175,9 @@ def compute_score(
     }
 
 
-def _rollout(prompt: str, own: NDArray[np.bool_], outcome: float | None, spans: tuple[tuple[int, int], ...]) -> Rollout:
+def _rollout(
+    prompt: str, own: NDArray[np.bool_], outcome: float | None, spans: tuple[tuple[int, int], ...]
+) -> Rollout:
     return Rollout(prompt, len(own), outcome, spans, tuple(bool(x) for x in own))
 
 

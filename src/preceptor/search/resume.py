@@ -80,7 +80,9 @@ def solve_into(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{out}: cannot be made a directory ({error.strerror}). Give another one.") from error
+        raise InputError(
+            f"{out}: cannot be made a directory ({error.strerror}). Give another one."
+        ) from error
     if not (out / LOG).exists() and any((out / name).exists() for name in FILES):
         record = _json(out / "result.json")
         same_run(out, record.get("run"), run)
@@ -180,7 +182,9 @@ def _read(out: Path, problems: Sequence[Problem], result: SolveResult) -> Solved
     except RecordError:
         raise  # says where
     except (LookupError, TypeError, ValueError, AssertionError) as error:
-        raise InputError(f"{out}: its files are damaged ({error!r}). Remove {out} to start afresh.") from error
+        raise InputError(
+            f"{out}: its files are damaged ({error!r}). Remove {out} to start afresh."
+        ) from error
     return Solved(replace(result, solutions=solutions), _json(out / "seconds.json"))
 
 

@@ -234,7 +234,11 @@ class Tree:
         tree = cls(problem, record["policy"], record["seed"])
         tree.nodes = [Node.from_record(n) for n in record["nodes"]]
         for i, node in enumerate(tree.nodes):
-            if node.id != i or (node.parent is None) != (i == 0) or not 0 <= (node.parent or 0) <= max(i - 1, 0):
+            if (
+                node.id != i
+                or (node.parent is None) != (i == 0)
+                or not 0 <= (node.parent or 0) <= max(i - 1, 0)
+            ):
                 raise ValueError(
                     f"tree of {problem.id}: got node {node.id} with parent {node.parent} as number {i}, expected each "
                     "behind its parent"

@@ -35,10 +35,17 @@ class Run:
     """Held-out measurements."""
     result: Mapping[str, Any] | None
     """None: the run is not finished."""
+    told: Mapping[str, Any]
+    """What the command line knows besides: the method's name and held-out accuracies of offline methods."""
 
     @property
     def method(self) -> str:
-        return str(self.settings.get("method") or self.settings.get("loss") or "supervised")
+        return str(
+            self.told.get("method")
+            or self.settings.get("method")
+            or self.settings.get("loss")
+            or "supervised"
+        )
 
     @property
     def axis(self) -> tuple[str, str]:
@@ -66,18 +73,15 @@ def read_run(path: Path) -> Run:
             f"{path}: got no settings.json and metrics.jsonl, expected the directory of a `preceptor learn` run"
         )
     rows = [row for _, row in read_jsonl(path / "metrics.jsonl", {"step": int})]
-    if not rows:
-        raise InputError(
-            f"{path / 'metrics.jsonl'}: got no row, expected at least one: the run has not made a step yet"
-        )
-    settings, result = _object(path / "settings.json"), path / "result.json"
+    settings, result, told = (path / f"{name}.json" for name in ("settings", "result", "learn"))
     measured = tuple(row for row in rows if "held_out_accuracy" in row)
     return Run(
         path.name or str(path),
-        settings or {},
+        _object(settings),
         tuple(row for row in rows if "held_out_accuracy" not in row),
         measured,
         _object(result) if result.is_file() else None,
+        _object(told) if told.is_file() else {},
     )
 
 
@@ -136,16 +140,15 @@ def _online(runs: Mapping[str, Run]) -> bool:
 def _overview(page: Report, runs: Mapping[str, Run]) -> None:
     if len(runs) == 1:
         run = next(iter(runs.values()))
-        page.facts(
-            {
-                "steps": _steps(run),
-                "held out before": _accuracy(run, "before"),
-                "held out after": _accuracy(run, "after"),
-                "generated tokens": _last(run, "generated_tokens"),
-                "trained tokens": _last(run, "trained_tokens"),
-                "warnings": sum(len(row.get("warnings", ())) for row in run.rows),
-            }
-        )
+        facts = {
+            "steps": _steps(run),
+            "held out before": _accuracy(run, "before"),
+            "held out after": _accuracy(run, "after"),
+            "generated tokens": _last(run, "generated_tokens"),
+            "trained tokens": _last(run, "trained_tokens"),
+            "warnings": sum(len(row.get("warnings", ())) for row in run.rows),
+        }
+        page.facts({name: value for name, value in facts.items() if value is not None})
     else:
         page.table(
             ["run", "steps", "held out before", "after", "generated tokens", "trained tokens", "warnings"],
@@ -195,7 +198,14 @@ def _texts(page: Report, runs: Mapping[str, Run]) -> None:
         page, runs, "Repeated runs of four tokens", "share", lambda r: _number(r, "watched", "repetition")
     )
     flat = "Nothing is learned of them from outcomes."
-    _curves(page, runs, "Groups all right or all wrong", "share", lambda r: _number(r, "credit", "flat_groups"), flat)
+    _curves(
+        page,
+        runs,
+        "Groups all right or all wrong",
+        "share",
+        lambda r: _number(r, "credit", "flat_groups"),
+        flat,
+    )
     _curves(page, runs, "Cut at the length limit", "completions a step", lambda r: _number(r, "cut"))
 
 
@@ -342,6 +352,8 @@ def _share(row: Row) -> Estimate | None:
 
 def _accuracy(run: Run, when: str) -> Estimate | None:
     """Of the result, with a bootstrap over problems; of a run that is not finished the first or last measurement."""
+    if isinstance(given := run.told.get(when), Mapping):
+        return Estimate(**given)
     found = (run.result or {}).get(when)
     if isinstance(found, Mapping) and found.get("by_problem"):
         return bootstrap_mean(found["by_problem"])

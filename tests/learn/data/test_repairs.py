@@ -69,13 +69,21 @@ def test_only_interventions_that_raise_success_are_kept_and_the_others_are_count
     bad = names(2, "84-30=64")
     assert Interventions(bad).build([FAILED]).dropped == {"no-change": 1}
     lost = names(1, "12+7=19")
-    found = Interventions(lost, rollouts=3).build([FAILED, trace(RIGHT), trace(WRONG, replace(PROBLEM, reference=()))])
+    found = Interventions(lost, rollouts=3).build(
+        [FAILED, trace(RIGHT), trace(WRONG, replace(PROBLEM, reference=()))]
+    )
     assert found.kept == ()
     assert found.dropped == {"no-success": 1, "not-failed": 1, "no-reference": 1}
 
 
 def test_what_cannot_be_read_is_no_intervention_and_a_replacement_is_one_step() -> None:
-    for text in ("", "{", '{"step": 9, "replacement": "1"}', '{"step": 0, "replacement": "1"}', '{"step": "2"}'):
+    for text in (
+        "",
+        "{",
+        '{"step": 9, "replacement": "1"}',
+        '{"step": 0, "replacement": "1"}',
+        '{"step": "2"}',
+    ):
         assert intervention_of(FAILED, text) == "unreadable"
     said = json.dumps({"step": 2, "replacement": "84-30=54\nAnswer: 54"})
     assert intervention_of(FAILED, said).text == "84-30=54\n"
@@ -107,7 +115,9 @@ def test_a_correction_that_is_wrong_again_and_a_limit_of_0_change_nothing() -> N
     assert ScopeCorrect(WorldOracle(), Says(lambda r: "Answer: 1\n")).amend(items, loop) == items
     assert ScopeCorrect(WorldOracle(), Says(finish_rightly), limit=0).amend(items, loop) == items
     two = ScopeCorrect(WorldOracle(), Says(finish_rightly), limit=2)
-    assert [x.note for x in two.amend(items_of([FAILED, trace(WRONG), trace(WRONG)]), loop)] == ["corrected"] * 2 + [""]
+    assert [x.note for x in two.amend(items_of([FAILED, trace(WRONG), trace(WRONG)]), loop)] == [
+        "corrected"
+    ] * 2 + [""]
 
 
 def test_the_reference_corrects_only_where_the_kept_steps_are_its_own() -> None:
@@ -207,7 +217,12 @@ def test_the_trained_copy_has_no_guidance_and_the_guided_one_is_its_own_group_of
 
 def test_an_invalid_reflection_a_perfect_attempt_and_a_retry_that_fails_add_nothing_of_reward_1() -> None:
     items = items_of([FAILED])
-    for said in ("", "{}", '{"perfect": false, "retry_from_step": 9}', '{"perfect": false, "retry_from_step": 0}'):
+    for said in (
+        "",
+        "{}",
+        '{"perfect": false, "retry_from_step": 9}',
+        '{"perfect": false, "retry_from_step": 0}',
+    ):
         assert R3L().amend(items, Loop(reflects(said))) == items
     assert R3L().amend(items, Loop(reflects('{"perfect": true}'))) == items
     out = R3L().amend(items, Loop(reflects(BAD, "84-30=1\nAnswer: 1\n")))

@@ -29,7 +29,9 @@ LOOP = Loop(Says(lambda r: ""))
 
 def test_an_identical_action_is_1_and_thinking_changes_nothing() -> None:
     assert srl.reward("</think>12*7=84", "12*7=84\n") == 1.0
-    assert srl.reward("so 12 boxes...</think>\n12*7=85\n", "12*7=84") == srl.reward("</think>12*7=85", "12*7=84")
+    assert srl.reward("so 12 boxes...</think>\n12*7=85\n", "12*7=84") == srl.reward(
+        "</think>12*7=85", "12*7=84"
+    )
     assert srl.reward("</think>12*7=85", "12*7=84") == pytest.approx(2 * 6 / 14)
 
 
@@ -57,7 +59,10 @@ def test_flat_groups_are_not_trained_on_and_no_rollout_has_to_solve_the_problem(
     assert [x.outcome for x in items] == [1.0, similarity("84+30=114", "84-30=54"), -1.0]
     flat = hook.amend(items_of([trace([texts[0]], task, draw=k) for k in range(3)]), LOOP)
     assert [x.outcome for x in flat] == [None] * 3
-    near = [srl.Item(trace([t], task), "g", r) for t, r in zip("ab", (0.5, 0.5 + 0.05 * 2**0.5 + 1e-9), strict=True)]
+    near = [
+        srl.Item(trace([t], task), "g", r)
+        for t, r in zip("ab", (0.5, 0.5 + 0.05 * 2**0.5 + 1e-9), strict=True)
+    ]
     assert srl.spread(near, 0.05) == {"g"}  # the sample standard deviation: the population's would be below
 
 

@@ -18,7 +18,9 @@ from preceptor.worlds import arithmetic
 from tests.learn.data.toys import PROBLEM
 
 
-def grow(paths: list[tuple[str, ...]], problem: Problem = PROBLEM, values: dict[str, float] | None = None) -> Tree:
+def grow(
+    paths: list[tuple[str, ...]], problem: Problem = PROBLEM, values: dict[str, float] | None = None
+) -> Tree:
     """A tree of lines; a path whose last line is an answer is finished. `values`: Q by line."""
     tree = Tree(problem, policy="toy")
     seen = {(): tree.root}
@@ -73,7 +75,8 @@ def test_an_only_child_weighs_nothing_or_1_and_an_unknown_sibling_has_no_weight(
 
 def test_only_the_better_step_is_trained_behind_its_sampled_prefix() -> None:
     tree = grow(
-        [R, ("12*7=84\n", "84-30=64\n")], values={"12*7=84\n": 0.5, "84-30=54\n": 0.9, "84-30=64\n": 0.1, R[2]: 0.9}
+        [R, ("12*7=84\n", "84-30=64\n")],
+        values={"12*7=84\n": 0.5, "84-30=54\n": 0.9, "84-30=64\n": 0.1, R[2]: 0.9},
     )
     (row,) = mcts_nll.tree_rows(tree)
     assert [(p.text, p.trained, p.weights) for p in row.pieces] == [(R[0], False, 0.0), (R[1], True, 1.0)]
@@ -148,7 +151,9 @@ def test_the_tree_gives_k_over_d_on_the_right_path_and_less_on_dead_branches() -
     # d of the nearest ancestor with a right end: 3 for "12*7=84", 4 for the root
     assert values["84-30=64\n"] == pytest.approx(1 / 3 - (2 / 3) / 3)
     assert values["12+7=19\n"] == 0.0
-    assert rest_mcts.route_values(tree, tree[3]) == pytest.approx({1: 1 / 3, 2: 2 / 3, 3: 1.0, 4: 0.0, 6: 0.0})
+    assert rest_mcts.route_values(tree, tree[3]) == pytest.approx(
+        {1: 1 / 3, 2: 2 / 3, 3: 1.0, 4: 0.0, 6: 0.0}
+    )
 
 
 def test_a_tree_without_a_right_end_has_no_values_and_an_undecided_end_is_not_dead() -> None:

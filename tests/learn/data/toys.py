@@ -27,7 +27,11 @@ END = 0
 
 
 def trace(
-    steps: Sequence[str], problem: Problem = PROBLEM, draw: int = 0, finish: Finish = Finish.STOP, ids: bool = True
+    steps: Sequence[str],
+    problem: Problem = PROBLEM,
+    draw: int = 0,
+    finish: Finish = Finish.STOP,
+    ids: bool = True,
 ) -> Trace:
     """Graded; a character is a token, and an end of text is one more."""
     text = "".join(steps)

@@ -52,7 +52,9 @@ def test_the_gains_add_up_to_the_last_belief_minus_the_first(policy):
 def test_special_tokens_in_a_text_are_characters(policy):
     hostile = trace("<|end|><|step|>\n", "<|pad|>Answer: 54\n")
     found = Beliefs(policy).signals([hostile])
-    expected = [FORMS["prob_geo"](slow(policy, hostile.problem, hostile.prefix(n), "Answer: 54")[-2:]) for n in (1, 2)]
+    expected = [
+        FORMS["prob_geo"](slow(policy, hostile.problem, hostile.prefix(n), "Answer: 54")[-2:]) for n in (1, 2)
+    ]
     assert found.scores[0] == pytest.approx(expected, abs=1e-5)
 
 

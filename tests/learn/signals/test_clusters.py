@@ -51,7 +51,9 @@ def test_weights_follow_mass_and_reliability_and_not_the_names(policy):
     support = AnswerSupport(policy)
     traces = group("54", "54", "54", "7")
     assert support.weights(traces, [None] * 4) == pytest.approx([0.75] * 3 + [0.25])
-    even = support.weights(traces, [0.0, 0.0, 0.0, 1.0986122886681098])  # ln 3 makes up for a third of the mass
+    even = support.weights(
+        traces, [0.0, 0.0, 0.0, 1.0986122886681098]
+    )  # ln 3 makes up for a third of the mass
     assert even == pytest.approx([0.5] * 4)
     swapped = support.weights(group("7", "7", "7", "54"), [None] * 4)
     assert swapped == pytest.approx(support.weights(traces, [None] * 4))
@@ -89,7 +91,9 @@ def test_the_published_example_comes_out_of_the_methods_own_source():
         replace(rollout_of(replace(t, token_ids=(1, 2), token_ends=(2, len(t.text)))), answer=a)
         for t, a in zip(group("54", "7"), ("54", "7"), strict=True)
     ]
-    signals = Signals(scores=((0.4, 0.2), (0.4, 0.2)), start=(0.1, 0.1), scalars={"reliability": (None, None)})
+    signals = Signals(
+        scores=((0.4, 0.2), (0.4, 0.2)), start=(0.1, 0.1), scalars={"reliability": (None, None)}
+    )
     rewards = OutcomePotential()(Batch.of(rollouts, signals, undecided=True))
     assert rewards[0] == pytest.approx([0.6931, -0.3466 + 0.25], abs=1e-4)
 

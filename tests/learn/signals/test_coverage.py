@@ -51,14 +51,18 @@ def test_an_over_long_or_malformed_text_is_worth_nothing_and_its_steps_still_cou
     found = Coverage().signals([long])
     assert found.scalars["reward"] == (0.0,)
     assert found.scores == ((0.25, 0.0),)
-    assert Coverage(well_formed=lambda t: False).signals([trace("Answer: 54\n", of=Q)]).scalars["reward"] == (0.0,)
+    assert Coverage(well_formed=lambda t: False).signals([trace("Answer: 54\n", of=Q)]).scalars["reward"] == (
+        0.0,
+    )
 
 
 def test_waypoints_leave_out_the_answer_and_what_the_question_names():
     t = trace("Emma. Jane Austen.\n", "54\n", of=Q)
     found = waypoint_coverage().signals([t])
     assert found.scores == ((0.5, 0.0),)  # of Jane Austen and Steventon
-    assert waypoint_coverage(alpha=0.2).signals([trace("Steventon\nAnswer: 1\n", of=Q)]).scalars["reward"] == (0.1,)
+    assert waypoint_coverage(alpha=0.2).signals([trace("Steventon\nAnswer: 1\n", of=Q)]).scalars[
+        "reward"
+    ] == (0.1,)
 
 
 def test_what_an_environment_answered_does_not_count_but_by_option():

@@ -86,6 +86,8 @@ def test_without_a_readable_critique_the_method_is_grpo():
     right = trace(("1\n", "Answer: 54\n"))
     rollouts = [rollout_of(t) for t in (wrong, right)]
     unread = compute(rollouts, Critiques(Says(lambda r: "?")).signals([wrong, right]), METHODS["capo"])
-    clean = compute(rollouts, Critiques(Says(lambda r: r"\boxed{none}")).signals([wrong, right]), METHODS["capo"])
+    clean = compute(
+        rollouts, Critiques(Says(lambda r: r"\boxed{none}")).signals([wrong, right]), METHODS["capo"]
+    )
     for a, b in zip(unread.advantages, clean.advantages, strict=True):
         assert a == pytest.approx(b)

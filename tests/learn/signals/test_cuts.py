@@ -101,7 +101,9 @@ def test_a_cut_off_answer_and_one_without_a_verdict_count_for_nothing():
             found = super().generate(requests)
             return [replace(c, finish=Finish.LENGTH) if r.draw else c for c, r in zip(found, requests)]
 
-    cuts = CutAccuracies(Cut(lambda r: "and so on" if r.draw else "Answer: 54\n"), answers=4, first=5, apart=5)
+    cuts = CutAccuracies(
+        Cut(lambda r: "and so on" if r.draw else "Answer: 54\n"), answers=4, first=5, apart=5
+    )
     found = cuts.signals([cut(), replace(cut(), problem=replace(PROBLEM, gold=None))])
     assert found.scores == ((1.0,) * 4, None)
     assert cuts.failed["undecided"] == 3 * 4 + 4 * 4

@@ -36,12 +36,16 @@ def test_a_tokens_score_is_the_velocity_error_times_t_over_one_less_t(policy):
     got = flow.signals([t]).tokens[0]
     prompt = prompt_ids(policy.tokenizer, t.problem)
     with torch.no_grad():
-        states = policy.model(torch.tensor([[*prompt, *t.token_ids]]), output_hidden_states=True).hidden_states
+        states = policy.model(
+            torch.tensor([[*prompt, *t.token_ids]]), output_hidden_states=True
+        ).hidden_states
     own = torch.stack([states[k][0, len(prompt) :] for k in flow.layers], 1)
     n = len(own) - 1
     noise = torch.randn(
         own[:n].shape,
-        generator=torch.Generator().manual_seed(stream_seed("flow-noise", 0, t.problem.id, list(t.token_ids))),
+        generator=torch.Generator().manual_seed(
+            stream_seed("flow-noise", 0, t.problem.id, list(t.token_ids))
+        ),
     )
     expected = []
     for k in range(len(flow.layers)):
@@ -132,7 +136,9 @@ def test_shaping_stays_within_what_the_entry_allows(policy):
     signals = FlowDeviations(policy, blocks=1).signals(traces)
     source = METHODS["rlfr"].streams[1]
     assert isinstance(source, Stream)
-    rewards = source.ops[0](source.source.of(Batch.of(rollouts, signals)), Batch.of(rollouts, signals).at("token"))
+    rewards = source.ops[0](
+        source.source.of(Batch.of(rollouts, signals)), Batch.of(rollouts, signals).at("token")
+    )
     for row in rewards:
         known = row[~(row != row)]
         assert (known < 0).sum() <= 15

@@ -47,7 +47,9 @@ def test_reproducing_the_chain_pays_more_and_more_and_nonsense_pays_nothing():
     )
     chain = problem("q", reference=("x", "y", "z", "w"))
     gains = SuffixGain(reader)
-    right, wrong = gains.signals([trace("x", "y", "z", "w", of=chain), trace("a", "a", "a", "a", of=chain)]).scores
+    right, wrong = gains.signals(
+        [trace("x", "y", "z", "w", of=chain), trace("a", "a", "a", "a", of=chain)]
+    ).scores
     assert right[0] < right[1] < right[2]
     assert all(g > 0 for g in right[:3])
     assert max(wrong[:3]) <= 1e-12
@@ -63,7 +65,9 @@ def test_the_likeliest_right_chain_is_kept():
     policy = Writer(lambda r: written[r.draw])
     policy.asked.clear()
     chains, usage = synthesised(policy, [problem(), problem("no gold", None)])
-    assert chains == {problem().id: ("Answer: 54\n",)}  # as likely a token, and the fourth of them is likelier
+    assert chains == {
+        problem().id: ("Answer: 54\n",)
+    }  # as likely a token, and the fourth of them is likelier
     assert len(policy.asked) == 4
     assert usage.generated > 0
     assert "54" in policy.asked[0].messages[0].content
@@ -109,7 +113,9 @@ def test_without_the_answer_block_probability_and_format_are_zero(policy):
 def test_a_trace_without_gold_and_a_failed_one_have_no_probability(policy):
     reader = Counting(policy)
     producer = ReferenceProbability(reader)
-    found = producer.signals([trace("Answer: 1\n", of=problem(gold=None)), failed(), trace("Answer: 54\n")]).scalars
+    found = producer.signals(
+        [trace("Answer: 1\n", of=problem(gold=None)), failed(), trace("Answer: 54\n")]
+    ).scalars
     assert found["probability"][:2] == found["base_probability"][:2] == (None, None)
     assert found["format"] == (1.0, None, 1.0)
     assert producer.failed == {"no-gold": 1, "timeout": 1}
@@ -124,7 +130,10 @@ def test_the_floor_of_the_filter_is_that_of_earlier_calls(policy):
     assert floors[10] > 0
     again = ReferenceProbability(policy)
     again.load_state_dict(producer.state_dict())
-    assert again.signals(traces).scalars["deviation_floor"] == producer.signals(traces).scalars["deviation_floor"]
+    assert (
+        again.signals(traces).scalars["deviation_floor"]
+        == producer.signals(traces).scalars["deviation_floor"]
+    )
     compute([rollout_of(t) for t in traces], producer.signals(traces), METHODS["rlpr_filtered"])
 
 
@@ -155,4 +164,6 @@ def test_a_question_that_does_not_help_is_worth_nothing_and_padding_lowers_the_v
     made = [trace(text, of=problem("what?")) for text in (tight, padded)]
     values = SelfAligned(reader).signals(made).scalars["self_aligned"]
     assert 0 < values[1] < values[0] < 1
-    assert SelfAligned(Bigram()).signals([trace(blind, of=problem("what?"))]).scalars["self_aligned"] == (0.0,)
+    assert SelfAligned(Bigram()).signals([trace(blind, of=problem("what?"))]).scalars["self_aligned"] == (
+        0.0,
+    )

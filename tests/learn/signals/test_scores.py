@@ -28,7 +28,9 @@ class Fixed:
 
     def score(self, traces):
         usage = Ledger(Usage(generated=3), Usage(scored=5))
-        return [Judgement(t.id, self.question, self.source, r, usage=usage) for t, r in zip(traces, self.rows)]
+        return [
+            Judgement(t.id, self.question, self.source, r, usage=usage) for t, r in zip(traces, self.rows)
+        ]
 
 
 def test_an_oracles_scores_are_given_as_they_are_under_its_question():
@@ -104,4 +106,6 @@ def test_methods_run_on_monte_carlo_values():
     traces = [trace(RIGHT), trace(WRONG)]
     signals = MonteCarloValues(ScriptedPolicy(error=0.3), rollouts=8).signals(traces)
     for name in ("pav", "progress"):
-        assert any(a.any() for a in compute([rollout_of(t) for t in traces], signals, METHODS[name]).advantages)
+        assert any(
+            a.any() for a in compute([rollout_of(t) for t in traces], signals, METHODS[name]).advantages
+        )

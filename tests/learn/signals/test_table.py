@@ -87,7 +87,11 @@ def shorten(made):
 
 
 def short(how):
-    return replace(how, max_tokens=8) if isinstance(how, Sampling) else replace(how, sampling=short(how.sampling))
+    return (
+        replace(how, max_tokens=8)
+        if isinstance(how, Sampling)
+        else replace(how, sampling=short(how.sampling))
+    )
 
 
 def test_what_is_missing_is_said():
@@ -105,4 +109,6 @@ def test_words_are_loaded_once(policy, tiny_policy_dir):
     assert given.model.fingerprint == policy.fingerprint
     assert not given.asking.chat  # the tiny tokenizer has no template
     made = producer("prime", policy, str(tiny_policy_dir))
-    assert made.signals(batch(policy)).tokens[0] == pytest.approx([0.0] * len(batch(policy)[0].token_ids), abs=1e-5)
+    assert made.signals(batch(policy)).tokens[0] == pytest.approx(
+        [0.0] * len(batch(policy)[0].token_ids), abs=1e-5
+    )

@@ -268,7 +268,9 @@ def test_siblings_share_their_prefix_which_carries_no_gradient():
     assert len(deep) == 10
     for p in problems(2):
         mine = [t for t in deep if t.problem.id == p.id]
-        best = max((t for t in found.traces if t.problem.id == p.id and len(t.steps) == 1), key=lambda t: t.text[0])
+        best = max(
+            (t for t in found.traces if t.problem.id == p.id and len(t.steps) == 1), key=lambda t: t.text[0]
+        )
         assert {t.prefix(1) for t in mine} == {best.text[: len(mine[0].prefix(1))]}
         assert len({t.token_ids[:2] for t in mine}) == 1
     made = found.rollouts

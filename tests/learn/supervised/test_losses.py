@@ -60,7 +60,9 @@ def test_values_are_compared_behind_tanh_where_there_is_a_target() -> None:
 # echo
 
 
-def test_without_lambda_the_policy_loss_is_untouched_and_with_it_the_masks_have_their_own_denominators() -> None:
+def test_without_lambda_the_policy_loss_is_untouched_and_with_it_the_masks_have_their_own_denominators() -> (
+    None
+):
     logps = torch.tensor([[-1.0, -2.0, -3.0, -50.0]], requires_grad=True)
     acted, observed = torch.tensor([[1, 0, 0, 0]]), torch.tensor([[0, 1, 1, 0]])
     policy = losses.weighted_nll(logps, torch.ones(1, 4), acted)
@@ -173,7 +175,9 @@ def test_groups_are_calibrated_apart() -> None:
 
 
 def test_far_tokens_and_failed_teacher_calls_are_masked_and_stay_0_when_others_are_shifted() -> None:
-    values, masks = uni_opd.token_advantages([(-1.0, -20.0), None, (-3.0, -1.0)], [(-2.0, -1.0), (-1.0,), (-1.0, -1.0)])
+    values, masks = uni_opd.token_advantages(
+        [(-1.0, -20.0), None, (-3.0, -1.0)], [(-2.0, -1.0), (-1.0,), (-1.0, -1.0)]
+    )
     assert [v.tolist() for v in values] == [[1.0, 0.0], [0.0], [-2.0, 0.0]]
     assert [m.tolist() for m in masks] == [[True, False], [False], [True, True]]
     out = uni_opd.calibrated(values, masks, [True, True, False], ["a"] * 3, delta=3.0)

@@ -33,7 +33,9 @@ FAST = {"lr": 1e-2, "batch": 4, "schedule": "constant"}
 
 
 def rows(n: int = 8) -> list[Row]:
-    return [Row(p, tuple(Piece(line) for line in p.reference)) for p in arithmetic("train", n, operations=(2, 3))]
+    return [
+        Row(p, tuple(Piece(line) for line in p.reference)) for p in arithmetic("train", n, operations=(2, 3))
+    ]
 
 
 def logged(result) -> list[dict]:
@@ -67,7 +69,9 @@ def test_prompt_and_context_tokens_have_no_loss_and_the_end_of_text_has_one(tiny
     assert sampled.ids[-2:] == (5, tokenizer.eos_token_id)
 
 
-def test_the_sampled_ids_are_trained_on_even_where_the_text_would_be_encoded_otherwise(tiny_policy_dir) -> None:
+def test_the_sampled_ids_are_trained_on_even_where_the_text_would_be_encoded_otherwise(
+    tiny_policy_dir,
+) -> None:
     policy = TransformersPolicy.load(tiny_policy_dir)
     (made,) = sample(policy, [PROBLEM], 1, sampling=Sampling(max_tokens=20))
     found = encode(whole_row(made), policy.tokenizer)
@@ -100,7 +104,9 @@ def test_the_loss_is_the_weighted_mean_over_trained_tokens_of_each_stream(tiny_p
 
 def test_small_backward_passes_make_the_same_step_as_one_large(tiny_policy_dir, tmp_path) -> None:
     runs = [
-        train_supervised(tiny_policy_dir, rows(), out=tmp_path / str(m), steps=3, lr=1e-3, batch=6, micro_batch=m)
+        train_supervised(
+            tiny_policy_dir, rows(), out=tmp_path / str(m), steps=3, lr=1e-3, batch=6, micro_batch=m
+        )
         for m in (6, 4)
     ]
     assert len({len(logged(r)) for r in runs}) == 1
@@ -129,7 +135,12 @@ def test_a_weight_of_0_trains_nothing_and_a_negative_one_makes_less_likely(tiny_
     assert torch.equal(weights(policy), start)
     before = policy.likelihood([Request(PROBLEM)], ["".join(WRONG)])[0].logprobs
     train_supervised(
-        policy, [whole_row(trace(WRONG, ids=False), -1.0)], out=tmp_path / "1", steps=3, lr=1e-3, schedule="constant"
+        policy,
+        [whole_row(trace(WRONG, ids=False), -1.0)],
+        out=tmp_path / "1",
+        steps=3,
+        lr=1e-3,
+        schedule="constant",
     )
     after = policy.likelihood([Request(PROBLEM)], ["".join(WRONG)])[0].logprobs
     assert sum(after) < sum(before) - 1
@@ -174,7 +185,9 @@ def test_a_finished_run_is_returned_and_another_one_in_its_place_refused(tiny_po
     train_supervised(tiny_policy_dir, rows(4), out=tmp_path, steps=2, resume=False, **FAST)
 
 
-def test_rows_that_cannot_be_trained_on_are_counted_and_none_at_all_refused(tiny_policy_dir, tmp_path) -> None:
+def test_rows_that_cannot_be_trained_on_are_counted_and_none_at_all_refused(
+    tiny_policy_dir, tmp_path
+) -> None:
     long = Row(PROBLEM, (Piece("9" * 600),))
     none = Row(PROBLEM, (Piece("9", False),))
     result = train_supervised(tiny_policy_dir, [*rows(2), long, none], out=tmp_path / "a", steps=1)
@@ -189,9 +202,13 @@ def test_rows_that_cannot_be_trained_on_are_counted_and_none_at_all_refused(tiny
 
 
 def test_a_value_head_learns_its_targets_and_serves_what_it_was_trained_on(tiny_policy_dir, tmp_path) -> None:
-    right = Row(PROBLEM, tuple(Piece(s, value=v) for s, v in zip(RIGHT, (0.3, 0.8, 1.0), strict=True)), end=False)
+    right = Row(
+        PROBLEM, tuple(Piece(s, value=v) for s, v in zip(RIGHT, (0.3, 0.8, 1.0), strict=True)), end=False
+    )
     wrong = Row(
-        PROBLEM, tuple(Piece(s, False, 0.0, value=v) for s, v in zip(WRONG, (0.3, -0.8, -1.0), strict=True)), end=False
+        PROBLEM,
+        tuple(Piece(s, False, 0.0, value=v) for s, v in zip(WRONG, (0.3, -0.8, -1.0), strict=True)),
+        end=False,
     )
     result = train_supervised(
         tiny_policy_dir,
@@ -230,7 +247,9 @@ def test_a_round_searches_trains_and_hands_on_its_value_model(tmp_path) -> None:
     valued = {"strategy": small, "rows": alphamath.tree_rows, "value_weight": 0.1, "steps": 2}
     second = rounds.search_round(first.policy.model, problems, out=tmp_path / "b", **valued)
     assert isinstance(second.scorer, ValueScorer)
-    third = rounds.search_round(second.policy.model, problems, out=tmp_path / "c", scorer=second.scorer, **valued)
+    third = rounds.search_round(
+        second.policy.model, problems, out=tmp_path / "c", scorer=second.scorer, **valued
+    )
     assert third.search.ledger.scorer.scored > second.search.ledger.scorer.scored == 0
 
 
@@ -255,7 +274,9 @@ def test_rounds_stop_when_nothing_is_gained() -> None:
     assert made == [(Path("m0"), 0.3), (Path("m1"), 0.3)]
 
 
-def test_dagger_makes_the_teachers_play_likelier_from_iteration_to_iteration(tiny_policy_dir, tmp_path) -> None:
+def test_dagger_makes_the_teachers_play_likelier_from_iteration_to_iteration(
+    tiny_policy_dir, tmp_path
+) -> None:
     problems = WORLDS["tictactoe"].problems("train", 2, played=(6, 6))
     results = rounds.dagger(
         tiny_policy_dir,
@@ -281,7 +302,9 @@ def test_dagger_makes_the_teachers_play_likelier_from_iteration_to_iteration(tin
 # distillation
 
 
-def test_tokens_are_read_as_they_were_sampled_and_the_writer_reads_its_own_log_probabilities(tiny_policy_dir) -> None:
+def test_tokens_are_read_as_they_were_sampled_and_the_writer_reads_its_own_log_probabilities(
+    tiny_policy_dir,
+) -> None:
     policy = TransformersPolicy.load(tiny_policy_dir, dtype="float32")
     traces = sample(policy, [PROBLEM], 3, sampling=Sampling(max_tokens=12))
     read = reading.read_logprobs(policy, [*traces, trace(RIGHT, ids=False)])
@@ -305,7 +328,9 @@ def test_distillation_on_own_samples_moves_the_student_towards_the_teacher(tiny_
 
     before, made = gap(0)
     for k in range(3):
-        train_supervised(student, made, out=tmp_path / str(k), steps=1, batch=64, lr=1e-2, schedule="constant")
+        train_supervised(
+            student, made, out=tmp_path / str(k), steps=1, batch=64, lr=1e-2, schedule="constant"
+        )
         after, made = gap(k + 1)
     assert after < before * 0.95
     assert token_row(trace(("a\n",)), [0.0, 0.0, 0.0]).stream == "nll"

@@ -81,7 +81,9 @@ def collect(
         coins = [_coin(seed, iteration, e, turn) < beta for e in live]
         taught = _ask(teacher, live, Sampling(temperature=0.0), seed)
         mine = [e for e, coin in zip(live, coins, strict=True) if not coin]
-        tried = dict(zip(map(id, mine), _ask(student, mine, sampling or Sampling(), seed, iteration), strict=True))
+        tried = dict(
+            zip(map(id, mine), _ask(student, mine, sampling or Sampling(), seed, iteration), strict=True)
+        )
         usage = sum((a.usage for a in [*taught, *tried.values()]), usage)
         for episode, lesson, coin in zip(live, taught, coins, strict=True):
             if lesson.error is None and (lesson.text or lesson.finish is Finish.STOP):

@@ -60,7 +60,9 @@ def _join(first: Problem, second: Problem, name: str) -> Problem | None:
     if found != 1:
         return None
     shift, refs = len(nodes) + 1, {f"g{at}": f"n{end + 1}"}
-    refs |= {f"g{i}": f"g{len(givens) + 1 + k}" for k, i in enumerate(i for i in range(len(others) + 1) if i != at)}
+    refs |= {
+        f"g{i}": f"g{len(givens) + 1 + k}" for k, i in enumerate(i for i in range(len(others) + 1) if i != at)
+    }
     refs |= {f"n{k}": f"n{shift + k}" for k in range(len(second.meta["nodes"]))}
     nodes.append([op, f"n{end}", f"g{len(givens)}"])
     nodes += [[o, refs[a], refs[b]] for o, a, b in second.meta["nodes"]]
@@ -107,7 +109,11 @@ def _distinct(first: Problem, second: Problem, constant: int) -> bool:
 def chains(pool: Sequence[Problem], horizon: int, n: int, seed: int = 0, tries: int = 200) -> list[Problem]:
     """`n` chains of `horizon` links from `pool`, each link drawn until it fits. InputError when none does."""
     if horizon == 1:
-        return [pool[stream_seed("h1", seed, k) % len(pool)] for k in range(n)] if n > len(pool) else list(pool[:n])
+        return (
+            [pool[stream_seed("h1", seed, k) % len(pool)] for k in range(n)]
+            if n > len(pool)
+            else list(pool[:n])
+        )
     return [_chain(pool, horizon, seed, k, tries) for k in range(n)]
 
 
@@ -123,11 +129,18 @@ def _chain(pool: Sequence[Problem], horizon: int, seed: int, k: int, tries: int)
             chain = next((c for c in fits if c is not None), None)
         if chain is not None:
             return chain
-    raise InputError(f"h1: got no chain of {horizon} links in {tries} tries; give a larger pool or shorter problems.")
+    raise InputError(
+        f"h1: got no chain of {horizon} links in {tries} tries; give a larger pool or shorter problems."
+    )
 
 
 def horizon_after(
-    history: Sequence[tuple[int, float]], *, threshold: float = 0.7, window: int = 5, most: int = 200, last: int = 5
+    history: Sequence[tuple[int, float]],
+    *,
+    threshold: float = 0.7,
+    window: int = 5,
+    most: int = 200,
+    last: int = 5,
 ) -> int:
     """The next step's horizon from (horizon, mean reward) of all steps so far."""
     if not history:
@@ -152,7 +165,9 @@ class Horizon:
 
     @property
     def now(self) -> int:
-        return horizon_after(self.history, threshold=self.threshold, window=self.window, most=self.most, last=self.last)
+        return horizon_after(
+            self.history, threshold=self.threshold, window=self.window, most=self.most, last=self.last
+        )
 
     def prepare(self, problems: Sequence[Problem], step: int) -> list[Problem]:
         if self.now == 1:

@@ -90,7 +90,9 @@ def ask(source: Source, policy: Policy, requests: Sequence[Request]) -> list[Con
     return answers
 
 
-def in_own_tokens(source: Source, requests: Sequence[Request], answers: Sequence[Continuation]) -> list[Continuation]:
+def in_own_tokens(
+    source: Source, requests: Sequence[Request], answers: Sequence[Continuation]
+) -> list[Continuation]:
     """What another writer continued, in the tokens of the policy in training; log-probabilities become unknown.
 
     A policy that cannot read given text is taken to share the writer's tokens.

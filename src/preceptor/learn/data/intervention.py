@@ -101,7 +101,10 @@ class Interventions:
                 dropped["no-reference"] += 1
             else:
                 failed.append(trace)
-        asked = [Request(self._question(t), draw=t.draw or 0, seed=self.seed, sampling=self.sampling) for t in failed]
+        asked = [
+            Request(self._question(t), draw=t.draw or 0, seed=self.seed, sampling=self.sampling)
+            for t in failed
+        ]
         answers = self.policy.generate(asked) if asked else []
         usage = sum((a.usage for a in answers), Usage())
         found = []
@@ -115,7 +118,9 @@ class Interventions:
         return Made(tuple(kept), dropped, usage + spent)
 
     def _question(self, trace: Trace) -> Problem:
-        steps = "\n".join(f"<step_{k}>{s.strip()}</step_{k}>" for k, s in enumerate(map(_safe, trace.step_texts), 1))
+        steps = "\n".join(
+            f"<step_{k}>{s.strip()}</step_{k}>" for k, s in enumerate(map(_safe, trace.step_texts), 1)
+        )
         slots = {
             "problem": _safe(trace.problem.prompt),
             "reference": _safe("".join(trace.problem.reference)),
@@ -123,7 +128,9 @@ class Interventions:
         }
         return about(trace.problem, fill(self.prompt, **slots), "intervention")
 
-    def _tested(self, found: Sequence[Intervention], dropped: Counter[str]) -> tuple[list[Intervention], Usage]:
+    def _tested(
+        self, found: Sequence[Intervention], dropped: Counter[str]
+    ) -> tuple[list[Intervention], Usage]:
         draws = MonteCarlo(self.policy, self.rollouts, self.sampling, seed=self.seed)
         prefixes = [Prefix(made.trace.problem, made.patched) for made in found]
         kept, usage = [], Usage()

@@ -43,7 +43,9 @@ _FILL = re.compile(r"^[ \t]*\[(\d{1,4})\][ \t]*(\S[^\n]{0,400})$", re.MULTILINE 
 _ORDER = re.compile(r"^[ \t]*order:([ \t,\d]{1,2000})$", re.MULTILINE | re.IGNORECASE | re.ASCII)
 
 
-def masked(problem: Problem, *, share: float = 0.5, seed: int = 0, pattern: re.Pattern[str] = NUMBER) -> Problem | None:
+def masked(
+    problem: Problem, *, share: float = 0.5, seed: int = 0, pattern: re.Pattern[str] = NUMBER
+) -> Problem | None:
     """The task of filling `share` of what `pattern` finds in the reference (at least one); None where it finds
     nothing."""
     text = "".join(problem.reference)
@@ -84,7 +86,8 @@ def reordered(problem: Problem, *, seed: int = 0) -> Problem | None:
     shown = "\n".join(f"{k}) {steps[i]}" for k, i in enumerate(places, 1))
     task = about(problem, fill(SHUFFLED, problem=problem.prompt, solution=shown), "mr-reordered")
     return replace(
-        task, meta={"of": problem.id, "task": "reordered", "shown": [steps[i] for i in places], "steps": steps}
+        task,
+        meta={"of": problem.id, "task": "reordered", "shown": [steps[i] for i in places], "steps": steps},
     )
 
 
@@ -94,7 +97,9 @@ def order_of(text: str) -> list[int] | None:
     return [int(n[:6]) for n in re.findall(r"\d+", lines[0])] if len(lines) == 1 else None
 
 
-def order_reward(text: str, shown: Sequence[str], steps: Sequence[str], distance: Distance = "positions") -> float:
+def order_reward(
+    text: str, shown: Sequence[str], steps: Sequence[str], distance: Distance = "positions"
+) -> float:
     """Share right of the order that `text` gives; 0 where it gives none. `shown`: the steps as they were numbered."""
     order = order_of(text)
     if order is None or sorted(order) != list(range(1, len(steps) + 1)):
@@ -128,7 +133,9 @@ class MRRLVR:
         both = (masked(problem, share=self.share, seed=seed), reordered(problem, seed=seed))
         task = both[0 if fills else 1] or both[1 if fills else 0]
         if task is None:
-            raise InputError(f"problem {problem.id}: its reference has nothing to mask and no steps to reorder.")
+            raise InputError(
+                f"problem {problem.id}: its reference has nothing to mask and no steps to reorder."
+            )
         return task
 
     def amend(self, items: Sequence[Item], source: Source) -> list[Item]:

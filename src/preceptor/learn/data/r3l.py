@@ -127,7 +127,9 @@ class R3L:
 def _pair(item: Item, k: int, retry: Request, answer: Continuation) -> tuple[Item, Item] | None:
     """The attempt and its retry, both masked before the pivot; None where the retry failed."""
     old, kept = item.trace, len(retry.prefix_ids or ())
-    new = trace_of(old.problem, answer, retry.prefix, earlier=old, policy=old.policy, seed=old.seed, draw=old.draw)
+    new = trace_of(
+        old.problem, answer, retry.prefix, earlier=old, policy=old.policy, seed=old.seed, draw=old.draw
+    )
     if new.error is not None or new.token_ids is None or old.token_ids is None:
         return None
     first, second = (tuple(at >= kept for at in range(n)) for n in (len(old.token_ids), len(new.token_ids)))
@@ -135,10 +137,14 @@ def _pair(item: Item, k: int, retry: Request, answer: Continuation) -> tuple[Ite
     return replace(item, model_mask=first, note="retried"), again
 
 
-def _aux(problem: Problem, answer: Continuation, note: str, origin: Trace, retry: Request | None = None) -> Item:
+def _aux(
+    problem: Problem, answer: Continuation, note: str, origin: Trace, retry: Request | None = None
+) -> Item:
     """A sample of reward 1 that is its own group. Its context is the question that was asked."""
     prefix = "" if retry is None else retry.prefix
-    made = trace_of(problem, answer, prefix, earlier=origin if prefix else None, policy=origin.policy, seed=origin.seed)
+    made = trace_of(
+        problem, answer, prefix, earlier=origin if prefix else None, policy=origin.policy, seed=origin.seed
+    )
     made = replace(made, draw=origin.draw)
     mask = None
     if prefix and made.token_ids is not None:
@@ -147,7 +153,9 @@ def _aux(problem: Problem, answer: Continuation, note: str, origin: Trace, retry
     return Item(made, f"{note}-{made.id}", 1.0, mask, note=note)
 
 
-def opmd_advantages(rewards: Sequence[float], groups: Sequence[str], alpha: float = 3.0) -> NDArray[np.float64]:
+def opmd_advantages(
+    rewards: Sequence[float], groups: Sequence[str], alpha: float = 3.0
+) -> NDArray[np.float64]:
     """(N,) from (N,): one scalar a rollout, for all its unmasked tokens.
 
     >>> opmd_advantages([1, 0, 0, 0.5], ["a"] * 4).tolist()

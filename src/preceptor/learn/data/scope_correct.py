@@ -54,7 +54,9 @@ class ScopeCorrect:
 
     def _wrong(self, items: Sequence[Item], source: Source) -> list[tuple[int, int]]:
         """(item, first wrong step) of those to try: `limit` of a group, in order."""
-        wrong = [i for i, x in enumerate(items) if x.outcome == 0.0 and x.trace.error is None and x.trace.steps]
+        wrong = [
+            i for i, x in enumerate(items) if x.outcome == 0.0 and x.trace.error is None and x.trace.steps
+        ]
         judged = self.scorer.score([items[i].trace for i in wrong]) if wrong else []
         tried: Counter[str] = Counter()
         places = []
@@ -69,19 +71,27 @@ class ScopeCorrect:
         return places
 
     def _written(
-        self, requests: Sequence[Request], places: Sequence[tuple[int, int]], items: Sequence[Item], source: Source
+        self,
+        requests: Sequence[Request],
+        places: Sequence[tuple[int, int]],
+        items: Sequence[Item],
+        source: Source,
     ) -> list[Continuation]:
         if self.writer is None:
             answers = [_reference(items[i].trace, k) for i, k in places]
         else:
             same = self.writer.fingerprint == source.policy.fingerprint
-            answers = ask(source, self.writer, requests if same else [replace(r, prefix_ids=None) for r in requests])
+            answers = ask(
+                source, self.writer, requests if same else [replace(r, prefix_ids=None) for r in requests]
+            )
         return in_own_tokens(source, requests, answers)
 
 
 def _request(trace: Trace, k: int, sampling: Sampling, source: Source) -> Request:
     prefix = trace.prefix(k)
-    ids = None if not prefix or trace.token_ids is None else trace.token_ids[: tokens_until(trace, len(prefix))]
+    ids = (
+        None if not prefix or trace.token_ids is None else trace.token_ids[: tokens_until(trace, len(prefix))]
+    )
     return Request(trace.problem, prefix, ids, trace.draw or 0, source.seed, sampling)
 
 
@@ -90,7 +100,9 @@ def _reference(trace: Trace, k: int) -> Continuation:
     kept = "".join(trace.problem.reference[:k])
     text = "".join(trace.problem.reference[k:])
     if kept != trace.prefix(k) or not text:
-        return Continuation.failed("no-reference", "the reference does not begin with the steps that were kept")
+        return Continuation.failed(
+            "no-reference", "the reference does not begin with the steps that were kept"
+        )
     # one character a token where the policy cannot read given text; see `in_own_tokens`
     return Continuation(text, Finish.STOP, tuple(map(ord, text)), tuple(range(1, len(text) + 1)))
 
@@ -100,7 +112,9 @@ def _corrected(item: Item, request: Request, answer: Continuation) -> Item | Non
     old = item.trace
     if answer.error is not None or not answer.text:
         return None
-    new = trace_of(old.problem, answer, request.prefix, earlier=old, policy=old.policy, seed=old.seed, draw=old.draw)
+    new = trace_of(
+        old.problem, answer, request.prefix, earlier=old, policy=old.policy, seed=old.seed, draw=old.draw
+    )
     if outcome_of(new) != 1.0 or new.token_ids is None:
         return None
     kept = len(request.prefix_ids or ())

@@ -105,7 +105,9 @@ def correctness(traces: Sequence[Trace]) -> NDArray[np.float64]:
             rows.append([float(trace.grade.correct) if known and trace.grade else np.nan])
             continue
         said = answers(trace.text, len(wanted))
-        rows.append([float(a is not None and equivalent("numeric", a[0], g).correct) for a, g in zip(said, wanted)])
+        rows.append(
+            [float(a is not None and equivalent("numeric", a[0], g).correct) for a, g in zip(said, wanted)]
+        )
     return np.array(rows)
 
 

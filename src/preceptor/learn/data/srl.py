@@ -70,7 +70,9 @@ class SRL:
         steps = "".join(problem.reference[:k])
         prompt = fill(PROMPT, problem=problem.prompt, steps=steps, marker=self.marker)
         task = about(problem, prompt, "srl")
-        return replace(task, gold=problem.reference[k].strip(), grader="exact", meta={"of": problem.id, "step": k})
+        return replace(
+            task, gold=problem.reference[k].strip(), grader="exact", meta={"of": problem.id, "step": k}
+        )
 
     def prepare(self, problems: Sequence[Problem], step: int) -> list[Problem]:
         """A random prefix of each problem; the draw depends on (seed, step, problem)."""

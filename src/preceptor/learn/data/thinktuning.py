@@ -61,28 +61,41 @@ class ThinkTuning:
         mids = self._advised([items[i].trace for i in chosen], source)
         known = [(i, mid) for i, mid in zip(chosen, mids, strict=True) if mid is not None]
         requests = [
-            Request(t.problem, t.text, _ids(t), t.draw or 0, stream_seed("think", source.seed), source.sampling)
+            Request(
+                t.problem, t.text, _ids(t), t.draw or 0, stream_seed("think", source.seed), source.sampling
+            )
             for _, t in known
         ]
         out = list(items)
         for (i, mid), answer in zip(known, ask(source, source.policy, requests), strict=True):
             old = items[i].trace
-            new = trace_of(old.problem, answer, mid.text, earlier=mid, policy=old.policy, seed=old.seed, draw=old.draw)
+            new = trace_of(
+                old.problem, answer, mid.text, earlier=mid, policy=old.policy, seed=old.seed, draw=old.draw
+            )
             if new.error is None and new.token_ids is not None:
                 first, last = tokens_until(old, len(old.text)), len(_ids(mid))
                 marks = tuple((first or 0) <= k < last for k in range(len(new.token_ids)))
-                out[i] = replace(items[i], trace=new, outcome=outcome_of(new), off_policy=marks, note="advised")
+                out[i] = replace(
+                    items[i], trace=new, outcome=outcome_of(new), off_policy=marks, note="advised"
+                )
         return out
 
     def _chosen(self, trace: Trace) -> bool:
         """Finished attempts, `fraction` of them."""
-        whole = trace.error is None and trace.finish is Finish.STOP and bool(trace.text) and trace.token_ids is not None
+        whole = (
+            trace.error is None
+            and trace.finish is Finish.STOP
+            and bool(trace.text)
+            and trace.token_ids is not None
+        )
         return whole and stream_seed("thinktuning", self.seed, trace.id) < self.fraction * 2**63
 
     def _advised(self, traces: Sequence[Trace], source: Source) -> list[Trace | None]:
         """Attempt and feedback as one unfinished trace; None where there is no feedback."""
         asked = [
-            Request(about(t.problem, self._question(t), "thinktuning"), seed=self.seed, sampling=self.sampling)
+            Request(
+                about(t.problem, self._question(t), "thinktuning"), seed=self.seed, sampling=self.sampling
+            )
             for t in traces
         ]
         said = ask(source, self.teacher, asked)
@@ -96,7 +109,9 @@ class ThinkTuning:
         for trace, answer in zip(traces, own, strict=True):
             empty = answer.error is not None or not answer.text.strip()
             out.append(
-                None if empty else trace_of(trace.problem, answer, trace.text, earlier=trace, policy=trace.policy)
+                None
+                if empty
+                else trace_of(trace.problem, answer, trace.text, earlier=trace, policy=trace.policy)
             )
         return out
 

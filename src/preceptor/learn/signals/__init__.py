@@ -158,7 +158,9 @@ def producer(method: str, policy: Any, helper: Any = None) -> Signaller:
     or reader: a word or an object. InputError for a method without a line, and where something is missing."""
     name = producer_name(method)
     if name is None:
-        raise InputError(f"signals: got method {method!r}, expected one of {sorted(PRODUCERS)} or a variant of one.")
+        raise InputError(
+            f"signals: got method {method!r}, expected one of {sorted(PRODUCERS)} or a variant of one."
+        )
     return PRODUCERS[name](Given(method, policy, helper))
 
 

@@ -73,7 +73,9 @@ class AttentionTree:
 
     def __post_init__(self) -> None:
         if min(self.responses, self.positions, self.offset) < 1 or not 0 <= self.percentile <= 100:
-            raise InputError(f"attention tree: got {self}, expected numbers >= 1 and a percentile in [0, 100].")
+            raise InputError(
+                f"attention tree: got {self}, expected numbers >= 1 and a percentile in [0, 100]."
+            )
 
     def expected(self, accuracy: float) -> int:
         """Sequences of a problem that is expanded."""

@@ -60,7 +60,9 @@ class Beliefs(Producer):
                 "'first' or 'max'."
             )
         if self.most is not None and self.most < 1:
-            raise InputError(f"beliefs: got most={self.most}, expected at least 1 cut, or None for every step.")
+            raise InputError(
+                f"beliefs: got most={self.most}, expected at least 1 cut, or None for every step."
+            )
 
     def signals(self, traces: Sequence[Trace]) -> Signals:
         self.begin()

@@ -111,7 +111,9 @@ class TreeRollouts:
             trees[k].append(trace)
             self.spent += trace.usage
 
-    def _choose(self, problem: Problem, tree: Sequence[Trace], used: Counter[tuple[object, ...]], seed: int) -> Place:
+    def _choose(
+        self, problem: Problem, tree: Sequence[Trace], used: Counter[tuple[object, ...]], seed: int
+    ) -> Place:
         nodes: dict[tuple[object, ...], tuple[Trace | None, int]] = {("prompt",): (None, 0)}
         for trace in tree:
             ids = node_ids(trace) or ()

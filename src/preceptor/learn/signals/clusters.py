@@ -83,7 +83,9 @@ class AnswerSupport(Producer):
                 out[i] = name
         return out
 
-    def weights(self, traces: Sequence[Trace], reliability: Sequence[float | None], eta: float = 1.0) -> list[float]:
+    def weights(
+        self, traces: Sequence[Trace], reliability: Sequence[float | None], eta: float = 1.0
+    ) -> list[float]:
         """q_c of each trace's cluster: softmax of log mass + eta * mean reliability; 0 without an answer."""
         names, out = self.clusters(traces), [0.0] * len(traces)
         for members in by_problem(traces):

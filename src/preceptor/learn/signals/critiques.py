@@ -54,7 +54,9 @@ class Critiques(Producer):
     votes: int = 4
     template: str = TEMPLATE
     """With the slots {problem} and {solution}."""
-    asking: Asking = field(default_factory=lambda: Asking(sampling=Sampling(temperature=1.0, max_tokens=2048)))
+    asking: Asking = field(
+        default_factory=lambda: Asking(sampling=Sampling(temperature=1.0, max_tokens=2048))
+    )
 
     def __post_init__(self) -> None:
         if self.votes < 1:

@@ -48,7 +48,9 @@ class Velocity(nn.Module):
             torch.manual_seed(seed)
             self.enter = nn.Linear(hidden, hidden)
             self.beside = nn.Linear(hidden, hidden)
-            self.time = nn.Sequential(nn.Linear(2 * FREQUENCIES, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+            self.time = nn.Sequential(
+                nn.Linear(2 * FREQUENCIES, hidden), nn.SiLU(), nn.Linear(hidden, hidden)
+            )
             self.layer = nn.Embedding(layers, hidden)
             self.blocks = nn.ModuleList(Block(hidden) for _ in range(blocks))
             self.leave = nn.Linear(hidden, hidden)

@@ -59,7 +59,9 @@ class FlowDeviations(Producer):
 
     def __post_init__(self) -> None:
         if not 0 < self.t < 1 or not self.depths or not all(0 < d <= 1 for d in self.depths):
-            raise InputError(f"flow: got t={self.t}, depths={self.depths}, expected 0 < t < 1 and depths in (0, 1].")
+            raise InputError(
+                f"flow: got t={self.t}, depths={self.depths}, expected 0 < t < 1 and depths in (0, 1]."
+            )
         if self.order not in ("after", "before", "none"):
             raise InputError(f"flow: got order={self.order!r}, expected after, before or none.")
         count = layers_of(self.policy)
@@ -147,9 +149,9 @@ class FlowDeviations(Producer):
         here, behind = torch.cat([s[:-1] for s in states]), torch.cat([s[1:] for s in states])
         noise = torch.randn(here.shape, generator=torch.Generator().manual_seed(seed)).to(here.device)
         layers = range(len(self.layers))
-        return torch.stack([errors(self.model, here[:, k], behind[:, k], noise[:, k], k, self.t) for k in layers]).mean(
-            0
-        )
+        return torch.stack(
+            [errors(self.model, here[:, k], behind[:, k], noise[:, k], k, self.t) for k in layers]
+        ).mean(0)
 
     def _step(self, states: Sequence[torch.Tensor], seed: int) -> float:
         place = self.model.mean.device

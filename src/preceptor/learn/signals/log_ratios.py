@@ -67,7 +67,9 @@ class LogRatios(Producer):
         ids = trace.token_ids or ()
         error = own.error or other.error
         if error is None and not len(own.logps or ()) == len(other.logps or ()) == len(ids):
-            error = ItemError("tokens-differ", f"got {len(own.logps or ())} and {len(other.logps or ())} of {len(ids)}")
+            error = ItemError(
+                "tokens-differ", f"got {len(own.logps or ())} and {len(other.logps or ())} of {len(ids)}"
+            )
         if error is not None or own.logps is None or other.logps is None:
             self.failed["no-tokens" if error is None else error.kind] += 1
             return None
@@ -85,16 +87,22 @@ def token_logprobs(reader: Reader, traces: Sequence[Trace]) -> list[Tokens]:
 
 def carried(traces: Sequence[Trace]) -> list[Tokens]:
     """The log-probabilities the traces were sampled with."""
-    missing = ItemError("no-logprobs", "the trace carries none: give a reference, or sample with a local policy")
+    missing = ItemError(
+        "no-logprobs", "the trace carries none: give a reference, or sample with a local policy"
+    )
     return [
-        Tokens(t.logprobs, error=_no_tokens(t) if not t.token_ids else None if t.logprobs else missing) for t in traces
+        Tokens(t.logprobs, error=_no_tokens(t) if not t.token_ids else None if t.logprobs else missing)
+        for t in traces
     ]
 
 
 def _local(policy: Any, traces: Sequence[Trace]) -> list[Tokens]:
     before = [policy.prefix(Request(t.problem)) for t in traces]
     context = policy.engine.context
-    fits = [bool(p) and (context is None or len(p) + len(t.token_ids or ()) <= context) for p, t in zip(before, traces)]
+    fits = [
+        bool(p) and (context is None or len(p) + len(t.token_ids or ()) <= context)
+        for p, t in zip(before, traces)
+    ]
     live = [(p, t.token_ids or ()) for p, t, fine in zip(before, traces, fits) if fine]
     reads, cost = policy.reader.read(
         [(*p, *ids) for p, ids in live],
@@ -124,7 +132,9 @@ def _by_text(reader: Reader, traces: Sequence[Trace]) -> list[Tokens]:
         elif x.token_ids == ids or (closes and x.token_ids == ids[:-1]):
             out.append(Tokens((*x.logprobs, *[math.nan] * closes), x.usage))
         else:
-            differ = ItemError("tokens-differ", f"the reader has {len(x.token_ids)} tokens, the trace {len(ids)}")
+            differ = ItemError(
+                "tokens-differ", f"the reader has {len(x.token_ids)} tokens, the trace {len(ids)}"
+            )
             out.append(Tokens(None, x.usage, differ))
     return out
 

@@ -46,7 +46,9 @@ class Given:
     @cached_property
     def scorer(self) -> Scorer:
         if self.helper is None:
-            raise InputError(f"method {self.method}: got no scorer, expected one: it reads scores. Name a scorer.")
+            raise InputError(
+                f"method {self.method}: got no scorer, expected one: it reads scores. Name a scorer."
+            )
         if isinstance(self.helper, str):
             from preceptor.reward.load import load_scorer
 

@@ -50,7 +50,9 @@ class Siblings:
             (*(None,) * (len(t.steps) - 1), reward) if t.steps and t.error is None else None
             for t, reward in zip(self.traces, self.rewards, strict=True)
         ]
-        return Signals(tuple(None if t.error is not None else r for t, r in zip(self.traces, rows)), self.question)
+        return Signals(
+            tuple(None if t.error is not None else r for t, r in zip(self.traces, rows)), self.question
+        )
 
 
 @dataclass(eq=False)
@@ -82,7 +84,10 @@ class NextSteps:
             made = self._level(prefixes, seed, writer or self.policy.fingerprint)
             judged = self.scorer.score(made) if made else []
             self.spent += sum((j.usage for j in judged), Ledger())
-            own = [None if j.scores is None or t.error else j.scores[-1] for j, t in zip(judged, made, strict=True)]
+            own = [
+                None if j.scores is None or t.error else j.scores[-1]
+                for j, t in zip(judged, made, strict=True)
+            ]
             traces, rewards = [*traces, *made], [*rewards, *own]
             going: list[tuple[Problem, Trace | None]] = []
             for k, (problem, _) in enumerate(prefixes):

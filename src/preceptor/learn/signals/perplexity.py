@@ -52,7 +52,9 @@ class SelfAligned(Producer):
                 self.failed["empty" if trace.error is None else trace.error.kind] += 1
                 rows.append((None, None, None))
         names = ("ppl_q", "ppl", "self_aligned")
-        return Signals(question=self.question, scalars={n: tuple(r[k] for r in rows) for k, n in enumerate(names)})
+        return Signals(
+            question=self.question, scalars={n: tuple(r[k] for r in rows) for k, n in enumerate(names)}
+        )
 
     def _row(self, asking: Read, alone: Read) -> tuple[float | None, float | None, float | None]:
         self.pay((asking.usage, alone.usage))
@@ -62,7 +64,9 @@ class SelfAligned(Producer):
                 self.failed["not-finite" if read.error is None else read.error.kind] += 1
         reward = None
         if with_question is not None and without is not None:
-            reward = self_aligned(asking.logps, alone.logps, log=self.log, relative=self.relative, cap=self.cap)
+            reward = self_aligned(
+                asking.logps, alone.logps, log=self.log, relative=self.relative, cap=self.cap
+            )
         return with_question, without, reward
 
 

@@ -56,7 +56,9 @@ class MonteCarloValues(Producer):
         self.begin()
         drawing = MonteCarlo(self.policy, self.rollouts, self.sampling, self.store, self.seed)
         sound = [self._sound(trace) for trace in traces]
-        places = [range(_open_steps(t) + 1) if fine else range(0) for t, fine in zip(traces, sound, strict=True)]
+        places = [
+            range(_open_steps(t) + 1) if fine else range(0) for t, fine in zip(traces, sound, strict=True)
+        ]
         found = iter(drawing.evidence([(t, k) for t, ks in zip(traces, places, strict=True) for k in ks]))
         rows: list[Row] = []
         start: list[float | None] = []

@@ -82,7 +82,9 @@ class TreeSource(RolloutSource):
         self.seconds["generation"] += time.perf_counter() - began
         return [made[p.id][d] for p, d in zip(problems, draws, strict=True)]
 
-    def grow(self, problems: Sequence[Problem], size: int, sampling: Sampling, seed: int, writer: str) -> Trees:
+    def grow(
+        self, problems: Sequence[Problem], size: int, sampling: Sampling, seed: int, writer: str
+    ) -> Trees:
         """At most `size` graded traces a problem; their cost in `usage`."""
         trees = TreeRollouts(self.policy, size, min(self.start, size), sampling)
         made = trees.sample(problems, seed, writer)
@@ -91,7 +93,9 @@ class TreeSource(RolloutSource):
 
     def _blanks(self, problem: Problem, count: int, seed: int, writer: str) -> list[Trace]:
         error = ItemError("no-branch", "the tree has fewer sequences than the batch has places")
-        return [Trace(problem, "", (), Finish.ERROR, policy=writer, seed=seed, error=error) for _ in range(count)]
+        return [
+            Trace(problem, "", (), Finish.ERROR, policy=writer, seed=seed, error=error) for _ in range(count)
+        ]
 
 
 class AttentionSource(TreeSource):
@@ -101,7 +105,9 @@ class AttentionSource(TreeSource):
         super().__init__(policy, sampling, seed)
         self.tree = AttentionTree(policy, sampling=sampling, **options)
 
-    def grow(self, problems: Sequence[Problem], size: int, sampling: Sampling, seed: int, writer: str) -> Trees:
+    def grow(
+        self, problems: Sequence[Problem], size: int, sampling: Sampling, seed: int, writer: str
+    ) -> Trees:
         tree, self.tree.spent = self.tree, Usage()
         tree.responses, tree.sampling = size // (1 + tree.positions), sampling
         if tree.responses < 2:
@@ -139,7 +145,9 @@ class SiblingSource(TreeSource):
         super().__init__(policy, sampling, seed)
         self.scorer, self.width, self.depth = scorer, width, depth
 
-    def grow(self, problems: Sequence[Problem], size: int, sampling: Sampling, seed: int, writer: str) -> Trees:
+    def grow(
+        self, problems: Sequence[Problem], size: int, sampling: Sampling, seed: int, writer: str
+    ) -> Trees:
         width = min(self.width, size)
         steps = NextSteps(self.policy, self.scorer, width, min(self.depth, size // width), sampling=sampling)
         found = steps.sample(problems, seed, writer)

@@ -60,7 +60,10 @@ class SuffixGain(Producer):
             for prefix in (shown(trace, t), "")
         ]
         found = iter(ask(self.reader, asked))
-        rows = [tuple(self._gain(next(found), next(found)) if remaining else None for remaining in own) for own in left]
+        rows = [
+            tuple(self._gain(next(found), next(found)) if remaining else None for remaining in own)
+            for own in left
+        ]
         return Signals(tuple(_known(row) for row in rows), self.question)
 
     def _left(self, trace: Trace) -> list[str]:
@@ -94,7 +97,9 @@ def synthesised(
     """Problem id -> its best chain, and what all of them cost; a problem without a right chain is not there."""
     asked = [p for p in problems if p.gold]
     requests = [
-        Request(p, draw=d, seed=seed, sampling=sampling or Sampling(), messages=(Message("user", _prompt(p)),))
+        Request(
+            p, draw=d, seed=seed, sampling=sampling or Sampling(), messages=(Message("user", _prompt(p)),)
+        )
         for p in asked
         for d in range(draws)
     ]

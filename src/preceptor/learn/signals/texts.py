@@ -76,7 +76,8 @@ class Texts(Producer):
             if trace.error is not None:
                 self.failed[trace.error.kind] += 1
         scalars = {
-            name: tuple(None if t.error is not None else rule(t) for t in traces) for name, rule in self.rules.items()
+            name: tuple(None if t.error is not None else rule(t) for t in traces)
+            for name, rule in self.rules.items()
         }
         return Signals(question=self.question, scalars=scalars)
 

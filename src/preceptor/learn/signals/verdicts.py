@@ -101,7 +101,9 @@ class Comparisons(Producer):
             if c.reference != i and traces[i].error is None and traces[c.reference].error is None
         ]
         prompts = [(traces[i].problem, self._prompt(traces, i, drawn[i])) for i in live]
-        found = replies(self.judge, prompts, ("first", "second"), 1, self.asking, self.weigh) if prompts else []
+        found = (
+            replies(self.judge, prompts, ("first", "second"), 1, self.asking, self.weigh) if prompts else []
+        )
         preferred: list[float | None] = [None] * len(traces)
         for i, reply in zip(live, found, strict=True):
             self.pay([reply.usage])
@@ -120,7 +122,9 @@ class Comparisons(Producer):
 @dataclass(eq=False)
 class Dimensions(Producer):
     name: ClassVar[str] = "dimensions"
-    gives: ClassVar[frozenset[str]] = frozenset({"scalars.confidence", "scalars.relevance", "scalars.coherence"})
+    gives: ClassVar[frozenset[str]] = frozenset(
+        {"scalars.confidence", "scalars.relevance", "scalars.coherence"}
+    )
     question: ClassVar[Question] = Question.QUALITY
 
     drm: DRM

@@ -62,7 +62,9 @@ def search_round(
     found = solve(policy, problems, strategy, scorer, budget, seed)
     made = [row for s in found.solutions for row in rows(s.tree)]
     if not made:
-        raise InputError(f"{strategy}: got no row out of {len(problems)} trees, expected solutions to learn from.")
+        raise InputError(
+            f"{strategy}: got no row out of {len(problems)} trees, expected solutions to learn from."
+        )
     trained = train_supervised(policy, made, out=out, seed=seed, **training)
     value: Scorer | None = None
     if training.get("value_weight") is not None:
@@ -95,9 +97,16 @@ def rest_mcts_round(
     labels = rest_mcts.value_labels(trees)
     rows = [row for tree in trees for row in rest_mcts.policy_rows(tree)]
     if not rows:
-        raise InputError(f"rest-mcts: got no right solution of {len(problems)} problems, expected some to learn from.")
+        raise InputError(
+            f"rest-mcts: got no right solution of {len(problems)} problems, expected some to learn from."
+        )
     prm = train(
-        labels, backbone=policy, out=Path(out) / "reward", objective=objective, seed=seed, **(reward_settings or {})
+        labels,
+        backbone=policy,
+        out=Path(out) / "reward",
+        objective=objective,
+        seed=seed,
+        **(reward_settings or {}),
     )
     trained = train_supervised(policy, rows, out=Path(out) / "policy", seed=seed, **training)
     return Round(trained, found, prm)
@@ -136,8 +145,12 @@ def dagger(
     results: list[SupervisedResult] = []
     for k, beta in enumerate(betas(iterations)):
         writer = _loaded(results[-1].model if results else student)
-        rows += collect(writer, teacher, problems, beta=beta, iteration=k, most_turns=most_turns, seed=seed).rows
-        results.append(train_supervised(student, rows, out=Path(out) / f"iteration-{k}", seed=seed, **training))
+        rows += collect(
+            writer, teacher, problems, beta=beta, iteration=k, most_turns=most_turns, seed=seed
+        ).rows
+        results.append(
+            train_supervised(student, rows, out=Path(out) / f"iteration-{k}", seed=seed, **training)
+        )
     return results
 
 

@@ -43,10 +43,14 @@ def scope_weights(
     """
     if not tau > 0:
         raise InputError(f"scope: got tau={tau}, expected a number above 0.")
-    signal = [-s if c else np.nan if t is None else t for s, t, c in zip(student, teacher, correct, strict=True)]
+    signal = [
+        -s if c else np.nan if t is None else t for s, t, c in zip(student, teacher, correct, strict=True)
+    ]
     out = np.full(len(signal), np.nan)
     for key in dict.fromkeys(zip(groups, correct, strict=True)):
-        mine = [i for i, k in enumerate(zip(groups, correct, strict=True)) if k == key and not np.isnan(signal[i])]
+        mine = [
+            i for i, k in enumerate(zip(groups, correct, strict=True)) if k == key and not np.isnan(signal[i])
+        ]
         if mine:
             z = np.array([signal[i] for i in mine]) / tau
             e = np.exp(z - z.max())
@@ -59,7 +63,11 @@ def scope_rows(
 ) -> list[Row]:
     """Rows for one update of `train_supervised`; items without an outcome give none. The student's log-probabilities
     must be those of the weights that are updated."""
-    known = [k for k, x in enumerate(items) if x.outcome is not None and student[k] and x.trace.token_ids is not None]
+    known = [
+        k
+        for k, x in enumerate(items)
+        if x.outcome is not None and student[k] and x.trace.token_ids is not None
+    ]
     means = [float(np.mean(student[k] or ())) for k in known]
     taught = [None if not (t := teacher[k]) else float(np.mean(t)) for k in known]
     right = [(items[k].outcome or 0.0) >= 1 for k in known]

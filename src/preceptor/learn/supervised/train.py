@@ -95,7 +95,12 @@ def _checked(settings: Mapping[str, Any], micro_batch: int | None) -> int:
     """Rows of one backward pass; InputError for settings that cannot work."""
     batch, steps = settings["batch"], settings["steps"]
     micro = batch if micro_batch is None else micro_batch
-    if min(batch, micro, steps or 1) < 1 or steps == 0 or settings["epochs"] <= 0 or settings["save_every"] < 0:
+    if (
+        min(batch, micro, steps or 1) < 1
+        or steps == 0
+        or settings["epochs"] <= 0
+        or settings["save_every"] < 0
+    ):
         raise InputError(
             f"supervised: got batch={batch}, micro_batch={micro_batch}, steps={steps}, epochs={settings['epochs']}, "
             f"save_every={settings['save_every']}; expected positive numbers (save_every: or 0)."
@@ -166,7 +171,9 @@ def _trainer(
     from preceptor.learn.supervised import trainer as parts
     from preceptor.learn.supervised import value
 
-    order = parts.orders(len(rows), settings["batch"], settings["steps"], settings["epochs"], settings["seed"])
+    order = parts.orders(
+        len(rows), settings["batch"], settings["steps"], settings["epochs"], settings["seed"]
+    )
     data = parts.small_batches(rows, order, micro)
     tokens: Counter[str] = Counter()
     for i in (i for step in order for i in step):
@@ -215,7 +222,9 @@ def _finish(policy: TrainablePolicy, run: RunDirectory, valued: bool) -> None:
 
 
 def _result(run: RunDirectory, record: Mapping[str, Any]) -> SupervisedResult:
-    return SupervisedResult(run.model, run.metrics, **{k: record[k] for k in ("steps", "rows", "dropped", "tokens")})
+    return SupervisedResult(
+        run.model, run.metrics, **{k: record[k] for k in ("steps", "rows", "dropped", "tokens")}
+    )
 
 
 def _restore(policy: TrainablePolicy, saved: Path) -> None:

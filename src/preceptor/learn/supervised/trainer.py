@@ -131,7 +131,9 @@ class SupervisedTrainer(Trainer):
     def _count(self, inputs: dict[str, Any], logps: Tensor) -> None:
         """Unweighted figures of the step, by stream."""
         for stream in set(inputs["streams"]):
-            mine = inputs["trained"] & torch.tensor([[s == stream] for s in inputs["streams"]], device=logps.device)
+            mine = inputs["trained"] & torch.tensor(
+                [[s == stream] for s in inputs["streams"]], device=logps.device
+            )
             tokens = int(mine.sum())
             self.sums[f"tokens/{stream}"] += tokens
             self.sums[f"nll/{stream}"] += float(masked_mean(-logps, mine)) * tokens
@@ -169,7 +171,9 @@ class Rows(TrainerCallback):
         }
         self.log.write(row)
         if not torch.isfinite(torch.tensor([loss, row["grad_norm"]])).all():
-            raise ModelError(f"step {state.global_step}: got loss {loss}, expected a finite number. Lower `lr`.")
+            raise ModelError(
+                f"step {state.global_step}: got loss {loss}, expected a finite number. Lower `lr`."
+            )
         self.progress(state.global_step, state.max_steps, f"loss {loss:.4f}")
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -69,7 +69,9 @@ def calibrated(
 ) -> list[Array]:
     """The advantages, shifted where the gap of a group is below `delta`. One group for all: the global scope."""
     if direction not in SHARES or margin not in ("mean", "extremes"):
-        raise InputError(f"uni-opd: got {direction!r} and {margin!r}, expected one of {sorted(SHARES)} and a margin.")
+        raise InputError(
+            f"uni-opd: got {direction!r} and {margin!r}, expected one of {sorted(SHARES)} and a margin."
+        )
     out, found, good = [v.copy() for v in values], scores(values, masks), np.asarray(correct, dtype=bool)
     for mine in _members(groups):
         gap = gap_of(found[mine & good], found[mine & ~good], margin)
@@ -125,7 +127,9 @@ def uni_rows(traces: Sequence[Trace], values: Sequence[Array], masks: Sequence[M
     ]
 
 
-def repeats(pass_rates: Sequence[float | None], low: float = 0.2, high: float = 0.8, times: int = 2) -> list[int]:
+def repeats(
+    pass_rates: Sequence[float | None], low: float = 0.2, high: float = 0.8, times: int = 2
+) -> list[int]:
     """How often each prompt stands in the data: `times` where its pass rate is in [low, high], else once."""
     return [times if r is not None and low <= r <= high else 1 for r in pass_rates]
 
