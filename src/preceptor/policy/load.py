@@ -17,7 +17,7 @@ WORLD_POLICIES = {
     "game24": _SHIPPED / "game24_policy",
     "game24-judge": _SHIPPED / "game24_judge",
 }
-"""Models that come with the package: the policy of each world, a judge of its solutions, a better solver to check it by."""
+"""Models that come with the package: policies of the worlds, judges of their solutions, a solver to check them by."""
 
 
 def load_policy(spec: str, **options: Any) -> Policy:
