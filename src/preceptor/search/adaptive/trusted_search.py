@@ -4,7 +4,7 @@ It samples some solutions and asks how their scores agree with their votes (`tru
 probable one, which is the majority where scores say nothing, close to the best-scored one where they mean much, and
 between them elsewhere. One problem tells little of a scorer: `prior` is what an earlier run told (`prior.py`). Where
 that run has shown that "all steps are right by the scorer" tells right solutions from wrong ones well enough
-(`search_from`), texts grow step by step instead, from the longest beginning that the scorer finds right, and are dropped
+(`search_from`), texts grow step by step instead, from the longest beginning that it finds right, and are dropped
 at the first wrong step, which is a search. It ends when an answer is sure.
 
 Step by step a scorer is asked again and again until it lets a step pass, so its mistakes add up: a scorer that ranks
