@@ -84,7 +84,7 @@ def closed(folder: Path) -> int:
 
 
 def test_ctrl_c_is_130_and_says_how_to_go_on(tmp_path, capsys):
-    with running(free_port(), seconds=0.05) as url:
+    with running(free_port(), seconds=0.2) as url:
         words = ["solve", *BEAM, *DATA, "--policy", f"openai:{url}#m", "--out", str(tmp_path / "o")]
         env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-c", "from preceptor.cli import main; main()", *words]
