@@ -147,8 +147,9 @@ def _reinforced(
 ) -> dict[str, Any]:
     from preceptor.learn import learn as train
     from preceptor.learn.parts import helper, parts
+    from preceptor.learn.rollouts import trainable
 
-    loaded = offline.trainable(policy)
+    loaded = trainable(policy)
     try:
         own = parts(method, loaded, scorer)
     except InputError as error:

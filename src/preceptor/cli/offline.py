@@ -59,6 +59,7 @@ def trained(
     """The record of a run, which is also left in `learn.json` beside the metrics."""
     from preceptor.learn.checkpoints import write_json
     from preceptor.learn.offline import recipe_of, train_offline
+    from preceptor.learn.rollouts import trainable
 
     recipe = recipe_of(method)
     if store is not None and scorer is None and recipe.judged and not store.exists():
@@ -89,19 +90,6 @@ def trained(
     }
     write_json(result.metrics.with_name("learn.json"), record)
     return record
-
-
-def trainable(word: str) -> Any:
-    """A policy whose weights are at hand, in full precision."""
-    from preceptor.policy import load_policy
-
-    loaded: Any = load_policy(word, **({} if word.startswith("openai:") else {"dtype": "float32"}))
-    if not hasattr(loaded, "model") or not hasattr(loaded, "tokenizer"):
-        raise InputError(
-            f"--policy: got {word}, a {type(loaded).__name__} without weights at hand, expected a Hugging Face "
-            "directory or hub id, or world:NAME: a server's model cannot be trained from here."
-        )
-    return loaded
 
 
 def estimate(found: Any) -> dict[str, Any] | None:

@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from preceptor.credit import Rollout
+from preceptor.errors import InputError, MissingExtra
 from preceptor.generation import Continuation, Request, Sampling
 from preceptor.policy.engine_text import text_of
 from preceptor.policy.render import prompt_ids
@@ -41,6 +43,32 @@ class TrainablePolicy(Protocol):
     def generate(self, requests: Sequence[Request]) -> list[Continuation]: ...
 
     def refresh(self) -> None: ...
+
+
+def needs_trl(feature: str) -> None:
+    """MissingExtra for `feature` without the extra `rl`."""
+    try:
+        import trl  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(feature, "rl") from error
+
+
+def trainable(policy: str | Path | TrainablePolicy) -> TrainablePolicy:
+    """What `load_policy` takes, loaded in full precision, or a loaded policy as it is. InputError where no weights
+    are at hand."""
+    found: Any = policy
+    if isinstance(policy, str | Path):
+        from preceptor.policy.load import load_policy
+
+        options = {} if str(policy).startswith("openai:") else {"dtype": "float32"}
+        found = load_policy(str(policy), **options)
+    if not hasattr(found, "model") or not hasattr(found, "tokenizer"):
+        raise InputError(
+            f"policy: got a {type(found).__name__} without weights at hand, expected a Hugging Face directory or hub "
+            "id, world:NAME, or a TransformersPolicy: a server's model cannot be trained from here."
+        )
+    loaded: TrainablePolicy = found
+    return loaded
 
 
 @dataclass(frozen=True)

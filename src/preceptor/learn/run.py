@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preceptor.credit import METHODS, CreditConfig
-from preceptor.errors import InputError, MissingExtra
+from preceptor.errors import InputError
 from preceptor.generation import Sampling
 from preceptor.judgement import Scorer
 from preceptor.learn.directory import RunDirectory
 from preceptor.learn.monitor import HackWarning, Monitor
-from preceptor.learn.rollouts import Accuracy, RolloutSource, TrainablePolicy
+from preceptor.learn.rollouts import Accuracy, RolloutSource, TrainablePolicy, needs_trl, trainable
 from preceptor.learn.settings import Settings, wanted
 from preceptor.progress import Progress, silent
 from preceptor.trace import Problem, content_id
@@ -142,7 +142,8 @@ def learn(
     )
     _check_saving(save_every, num_iterations)
     problems = _distinct(problems, prompts_per_step)
-    loaded = _load(policy)
+    needs_trl("policy training")
+    loaded = trainable(policy)
     source = sampler(loaded, Sampling(temperature, max_tokens=max_tokens), seed)
     hooks = {"prepare": prepare, "amend": amend}
     named = {**hooks, **({} if sampler is RolloutSource else {"sampler": sampler})}
@@ -264,21 +265,3 @@ def _distinct(problems: Sequence[Problem], prompts: int) -> list[Problem]:
             "more problems or ask for fewer prompts a step."
         )
     return found
-
-
-def _load(policy: Any) -> TrainablePolicy:
-    try:
-        import trl  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra("policy training", "rl") from error
-    if isinstance(policy, str | Path):
-        from preceptor.policy.load import load_policy
-
-        options = {} if str(policy).startswith("openai:") else {"dtype": "float32"}
-        policy = load_policy(str(policy), **options)
-    if not hasattr(policy, "model") or not hasattr(policy, "tokenizer"):
-        raise InputError(
-            f"policy: got a {type(policy).__name__} without weights at hand, expected a Hugging Face "
-            "directory or a TransformersPolicy: a server's model cannot be trained from here."
-        )
-    return policy

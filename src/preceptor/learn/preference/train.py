@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from preceptor.errors import InputError, MissingExtra
+from preceptor.errors import InputError
 from preceptor.learn.directory import RunDirectory
 from preceptor.learn.preference.config import PreferenceConfig
 from preceptor.learn.preference.records import Attempt, Pair
-from preceptor.learn.rollouts import TrainablePolicy
+from preceptor.learn.rollouts import TrainablePolicy, needs_trl, trainable
 from preceptor.progress import Progress, silent
 from preceptor.trace import content_id
 
@@ -69,7 +69,8 @@ def train_preference(
     _check(records, config)
     if save_every < 0:
         raise InputError(f"save_every: got {save_every}, expected a number of steps, or 0 for no checkpoints")
-    loaded, here = _load(policy), RunDirectory(Path(out))
+    needs_trl("preference training")
+    loaded, here = trainable(policy), RunDirectory(Path(out))
     about = {**config.to_record(), "start": loaded.fingerprint, **_about(records)}
     checkpoint = None
     if resume:
@@ -110,25 +111,6 @@ def _check(records: Sequence[Pair] | Sequence[Attempt], config: PreferenceConfig
         head = record.meta.get("head", 0)
         if config.loss == "mah_dpo" and not 0 <= head < config.heads:
             raise InputError(f"mah_dpo: got a pair of head {head}, expected less than heads={config.heads}")
-
-
-def _load(policy: Any) -> TrainablePolicy:
-    try:
-        import trl  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra("preference training", "rl") from error
-    if isinstance(policy, str | Path):
-        from preceptor.policy.load import load_policy
-
-        options = {} if str(policy).startswith("openai:") else {"dtype": "float32"}
-        policy = load_policy(str(policy), **options)
-    if not hasattr(policy, "model") or not hasattr(policy, "tokenizer"):
-        raise InputError(
-            f"policy: got a {type(policy).__name__} without weights at hand, expected a Hugging Face "
-            "directory or a TransformersPolicy"
-        )
-    loaded: TrainablePolicy = policy
-    return loaded
 
 
 def _about(records: Sequence[Pair] | Sequence[Attempt]) -> dict[str, Any]:

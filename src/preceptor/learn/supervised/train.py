@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.errors import InputError, ModelError
 from preceptor.learn.data.rows import Row
 from preceptor.learn.directory import RunDirectory
-from preceptor.learn.rollouts import TrainablePolicy
+from preceptor.learn.rollouts import TrainablePolicy, trainable
 from preceptor.learn.supervised.encode import Encoded, encode
 from preceptor.progress import Progress, silent
 from preceptor.trace import content_id
@@ -88,7 +88,7 @@ def train_supervised(
         "seed": seed,
     }
     micro = _checked(settings, micro_batch)
-    return _run(_load(policy), rows, settings, micro, RunDirectory(Path(out)), resume, progress)
+    return _run(trainable(policy), rows, settings, micro, RunDirectory(Path(out)), resume, progress)
 
 
 def _checked(settings: Mapping[str, Any], micro_batch: int | None) -> int:
@@ -235,18 +235,3 @@ def _restore(policy: TrainablePolicy, saved: Path) -> None:
     model: Any = policy.model
     model.load_state_dict(found.model.state_dict())
     policy.refresh()
-
-
-def _load(policy: Any) -> TrainablePolicy:
-    if isinstance(policy, str | Path):
-        from preceptor.policy.load import load_policy
-
-        options = {} if str(policy).startswith("openai:") else {"dtype": "float32"}
-        policy = load_policy(str(policy), **options)
-    if not hasattr(policy, "model") or not hasattr(policy, "tokenizer"):
-        raise InputError(
-            f"policy: got a {type(policy).__name__} without weights at hand, expected a Hugging Face directory or a "
-            "TransformersPolicy: a server's model cannot be trained from here."
-        )
-    loaded: TrainablePolicy = policy
-    return loaded
