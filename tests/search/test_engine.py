@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -29,6 +28,7 @@ from preceptor.search import (
 from preceptor.segment import segment
 from preceptor.trace import Finish, Verdict
 from preceptor.usage import Budget
+from tests.search import rules
 from tests.search.toy import Oracle, TreePolicy, problem, problems, value
 
 ALL: list[Strategy] = [
@@ -44,10 +44,6 @@ SMALL = Sampling(max_tokens=24)
 
 def texts(result: SolveResult) -> list[list[str]]:
     return [[c.trace.text for c in s.candidates] for s in result.solutions]
-
-
-def outcome(result: SolveResult) -> dict[str, object]:
-    return {s.problem.id: (s.answer, s.tree.to_record(), s.stop) for s in result.solutions}
 
 
 # Equivalences
@@ -83,13 +79,7 @@ def test_a_constant_scorer_makes_the_weighted_vote_the_majority() -> None:
 @pytest.mark.parametrize("strategy", ALL, ids=str)
 @pytest.mark.parametrize("budget", [None, Budget(tokens=90)], ids=["free", "tight"])
 def test_order_and_splits_of_the_problems_change_nothing(strategy: Strategy, budget: Budget | None) -> None:
-    ps = problems(6)
-    together = outcome(solve(TreePolicy(), ps, strategy, Oracle(), budget))
-    backwards = outcome(solve(TreePolicy(), ps[::-1], strategy, Oracle(), budget))
-    apart: dict[str, object] = {}
-    for p in ps:
-        apart |= outcome(solve(TreePolicy(), [p], strategy, Oracle(), budget))
-    assert together == backwards == apart
+    rules.order_and_splits_change_nothing(rules.searching(strategy, budget), n=6)
 
 
 def test_every_search_with_exact_values_finds_the_right_leaf() -> None:
@@ -127,8 +117,7 @@ def test_one_call_of_policy_and_scorer_a_turn_serves_all_problems() -> None:
 def test_no_two_requests_share_problem_prefix_and_draw(strategy: Strategy) -> None:
     policy = TreePolicy()
     solve(policy, problems(5), strategy, Oracle())
-    seen = Counter((r.problem.id, r.prefix, r.draw) for batch in policy.sent for r in batch)
-    assert max(seen.values()) == 1
+    rules.requests_are_distinct(policy.sent)
     asked = [r for batch in policy.sent for r in batch if r.prefix]
     assert all(r.prefix_ids is not None for r in asked)
 
@@ -176,7 +165,7 @@ def test_an_ample_budget_changes_nothing_and_a_tight_one_keeps_the_first_samples
     ps = problems(6)
     free = solve(TreePolicy(), ps, BestOfN(6), Oracle())
     ample = solve(TreePolicy(), ps, BestOfN(6), Oracle(), Budget(tokens=10**6))
-    assert outcome(free) == outcome(ample)
+    assert rules.outcome(free) == rules.outcome(ample)
     tight = solve(TreePolicy(), ps, BestOfN(6), Oracle(), Budget(tokens=100))
     for few, many, s in zip(texts(tight), texts(free), tight.solutions, strict=True):
         assert few == many[: len(few)]
@@ -301,12 +290,7 @@ def test_a_scorer_with_the_wrong_number_of_scores_is_an_error_and_not_a_score() 
 
 @pytest.mark.parametrize("strategy", ALL, ids=str)
 def test_gold_answers_are_not_read_while_choosing(strategy: Strategy) -> None:
-    ps = problems(8)
-    with_gold = solve(TreePolicy(), ps, strategy, Oracle())
-    without = solve(TreePolicy(), [replace(p, gold=None) for p in ps], strategy, Oracle())
-    assert outcome(with_gold) == outcome(without)
-    assert without.decided == 0
-    assert without.accuracy is None
+    rules.gold_is_not_read(rules.searching(strategy), n=8)
 
 
 def test_results_and_trees_survive_json(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -20,6 +20,7 @@ from preceptor.search.adaptive.trust import BROAD
 from preceptor.search.resume import solve_into
 from preceptor.usage import Budget
 from preceptor.worlds import arithmetic
+from tests.search import rules
 from tests.search.toy import Oracle, TreePolicy, problems
 
 BUDGET = Budget(tokens=1500)
@@ -33,10 +34,6 @@ def warm(error: float = 0.4) -> SolveResult:
 @pytest.fixture(scope="module")
 def trusting() -> Prior:
     return Prior.learned(warm().solutions)
-
-
-def outcome(result: SolveResult) -> dict[str, object]:
-    return {s.problem.id: (s.answer, s.tree.to_record(), s.stop) for s in result.solutions}
 
 
 def test_a_scorer_that_always_says_the_same_leaves_the_majority_of_the_same_samples() -> None:
@@ -95,14 +92,8 @@ def test_order_and_splits_of_the_problems_change_nothing_and_budgets_hold(
     known: bool, budget: Budget, trusting: Prior
 ) -> None:
     strategy = TrustedSearch(prior=trusting if known else UNKNOWN)
-    ps = problems(5)
-    together = outcome(solve(TreePolicy(), ps, strategy, Oracle(), budget))
-    backwards = outcome(solve(TreePolicy(), ps[::-1], strategy, Oracle(), budget))
-    apart: dict[str, object] = {}
-    for p in ps:
-        apart |= outcome(solve(TreePolicy(), [p], strategy, Oracle(), budget))
-    assert together == backwards == apart
-    for s in solve(TreePolicy(), ps, strategy, Oracle(), budget).solutions:
+    rules.order_and_splits_change_nothing(rules.searching(strategy, budget))
+    for s in solve(TreePolicy(), problems(5), strategy, Oracle(), budget).solutions:
         assert s.ledger == s.tree.ledger
         assert s.ledger.policy.generated == sum(len(n.text) for n in s.tree.nodes)
         assert budget.tokens is None or s.ledger.policy.generated <= budget.tokens
@@ -110,10 +101,7 @@ def test_order_and_splits_of_the_problems_change_nothing_and_budgets_hold(
 
 
 def test_gold_answers_are_not_read_while_searching(trusting: Prior) -> None:
-    ps = problems(5)
-    strategy = TrustedSearch(10, prior=trusting)
-    without = solve(TreePolicy(), [replace(p, gold=None) for p in ps], strategy, Oracle())
-    assert outcome(solve(TreePolicy(), ps, strategy, Oracle())) == outcome(without)
+    rules.gold_is_not_read(rules.searching(TrustedSearch(10, prior=trusting)))
 
 
 def test_failures_missing_scores_and_short_limits_break_nothing(trusting: Prior) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -11,7 +10,7 @@ from preceptor.annotate.tools.oracle import WorldOracle
 from preceptor.generation import Sampling
 from preceptor.judgement import Question
 from preceptor.policy.scripted import ScriptedPolicy
-from preceptor.search import Greedy, SolveResult, Status, Strategy, solve
+from preceptor.search import Greedy, Strategy, solve
 from preceptor.search.beams import (
     AlphaMathBeam,
     BestFirst,
@@ -25,9 +24,9 @@ from preceptor.search.beams import (
     Rebase,
 )
 from preceptor.segment import segment
-from preceptor.trace import Finish, Verdict
 from preceptor.usage import Budget
 from preceptor.worlds import arithmetic
+from tests.search import rules
 from tests.search.toy import Oracle, TreePolicy, problems
 
 ALL: list[Strategy] = [
@@ -59,10 +58,6 @@ WIDE: list[Strategy] = [
 ]
 
 
-def outcome(result: SolveResult) -> dict[str, object]:
-    return {s.problem.id: (s.answer, s.tree.to_record(), s.stop) for s in result.solutions}
-
-
 @pytest.mark.parametrize("strategy", WIDE, ids=str)
 def test_with_exact_values_and_enough_samples_the_right_leaf_is_found(strategy: Strategy) -> None:
     result = solve(TreePolicy(), problems(8), strategy, Oracle())
@@ -77,41 +72,19 @@ def test_one_sample_seldom_finds_it() -> None:
 @pytest.mark.parametrize("strategy", ALL, ids=str)
 @pytest.mark.parametrize("budget", [None, Budget(tokens=90)], ids=["free", "tight"])
 def test_order_and_splits_of_the_problems_change_nothing(strategy: Strategy, budget: Budget | None) -> None:
-    ps = problems(5)
-    together = outcome(solve(TreePolicy(), ps, strategy, Oracle(), budget))
-    backwards = outcome(solve(TreePolicy(), ps[::-1], strategy, Oracle(), budget))
-    apart: dict[str, object] = {}
-    for p in ps:
-        apart |= outcome(solve(TreePolicy(), [p], strategy, Oracle(), budget))
-    assert together == backwards == apart
+    rules.order_and_splits_change_nothing(rules.searching(strategy, budget))
 
 
 @pytest.mark.parametrize("strategy", ALL, ids=str)
 def test_every_token_is_in_the_ledger_and_no_budget_is_exceeded(strategy: Strategy) -> None:
-    budgets = [Budget(tokens=t) for t in (0, 1, 7, 23, 60, 111, 300)]
-    budgets += [Budget(calls=c) for c in (0, 1, 5, 9)] + [Budget(scored=s) for s in (0, 90, 400)]
-    for budget in (Budget(), *budgets):
-        policy = TreePolicy()
-        result = solve(policy, problems(3), strategy, Oracle(), budget)
-        for s in result.solutions:
-            assert s.ledger == s.tree.ledger
-            assert s.ledger.policy.generated == sum(len(n.text) for n in s.tree.nodes)
-            assert budget.tokens is None or s.ledger.policy.generated <= budget.tokens
-            assert budget.calls is None or s.ledger.policy.calls <= budget.calls
-            assert budget.scored is None or s.ledger.scorer.scored <= budget.scored
-            for c in s.candidates:
-                assert c.trace.finish is Finish.STOP
-                assert s.tree[c.node].status is Status.DONE
-                assert s.tree[c.node].role not in ("critique", "lookahead")
-        assert result.ledger.policy.calls == sum(map(len, policy.sent))
+    rules.every_token_is_in_the_ledger(strategy, asides=("critique", "lookahead"))
 
 
 @pytest.mark.parametrize("strategy", ALL, ids=str)
 def test_requests_are_distinct_and_steps_are_those_of_the_segmenter(strategy: Strategy) -> None:
     policy = TreePolicy()
     result = solve(policy, problems(4), strategy, Oracle())
-    seen = Counter((r.problem.id, r.prefix, r.draw) for batch in policy.sent for r in batch)
-    assert max(seen.values()) == 1
+    rules.requests_are_distinct(policy.sent)
     for s in result.solutions:
         for node in s.tree.nodes[1:]:
             trace = s.tree.trace(node)
@@ -120,18 +93,12 @@ def test_requests_are_distinct_and_steps_are_those_of_the_segmenter(strategy: St
 
 @pytest.mark.parametrize("strategy", ALL, ids=str)
 def test_gold_answers_are_not_read_while_searching(strategy: Strategy) -> None:
-    ps = problems(5)
-    without = solve(TreePolicy(), [replace(p, gold=None) for p in ps], strategy, Oracle())
-    assert outcome(solve(TreePolicy(), ps, strategy, Oracle())) == outcome(without)
+    rules.gold_is_not_read(rules.searching(strategy))
 
 
 @pytest.mark.parametrize("strategy", ALL, ids=str)
 def test_a_dead_problem_is_undecided_and_spoils_no_other(strategy: Strategy) -> None:
-    policy = TreePolicy(fails=lambda r: r.problem.id == "toy1")
-    good, bad, also_good = solve(policy, problems(3), strategy, Oracle()).solutions
-    assert (bad.grade.verdict, bad.stop) == (Verdict.UNDECIDED, "failed")
-    assert good.answer is not None
-    assert also_good.answer is not None
+    rules.a_dead_problem_spoils_no_other(strategy)
 
 
 @pytest.mark.parametrize("strategy", ALL, ids=str)

@@ -27,6 +27,7 @@ from preceptor.search.voting.self_prm_vote import SelfPRMVote
 from preceptor.search.voting.wrf import RewardFrequencyVote
 from preceptor.trace import Finish, Verdict
 from preceptor.usage import Budget
+from tests.search import rules
 from tests.search.toy import Oracle, TreePolicy, problems
 from tests.search.voting.judges import Judge, Writer
 
@@ -63,20 +64,11 @@ def run(strategy: Strategy, ps: list, budget: Budget | None = None, **changes) -
     return solve(changes.pop("policy", Writer(Judge(0.8))), ps, strategy, Oracle(), budget, **changes)
 
 
-def outcome(result: SolveResult) -> dict[str, object]:
-    return {s.problem.id: (s.answer, s.tree.to_record(), s.stop) for s in result.solutions}
-
-
 @pytest.mark.parametrize("strategy", ALL, ids=NAMES)
 @pytest.mark.parametrize("tokens", [None, 130], ids=["free", "tight"])
 def test_order_and_splits_of_the_problems_change_nothing(strategy: Strategy, tokens: int | None) -> None:
-    ps, budget = problems(5), None if tokens is None else Budget(tokens=tokens)
-    together = outcome(run(strategy, ps, budget))
-    assert together == outcome(run(strategy, ps[::-1], budget))
-    apart: dict[str, object] = {}
-    for p in ps:
-        apart |= outcome(run(strategy, [p], budget))
-    assert together == apart
+    budget = None if tokens is None else Budget(tokens=tokens)
+    rules.order_and_splits_change_nothing(lambda ps: run(strategy, ps, budget))
 
 
 @pytest.mark.parametrize("strategy", ALL, ids=NAMES)
@@ -104,8 +96,7 @@ def test_candidates_are_finished_walks_and_never_questions_about_them(strategy: 
 
 @pytest.mark.parametrize("strategy", ALL, ids=NAMES)
 def test_gold_answers_are_not_read_while_choosing(strategy: Strategy) -> None:
-    ps = problems(6)
-    assert outcome(run(strategy, ps)) == outcome(run(strategy, [replace(p, gold=None) for p in ps]))
+    rules.gold_is_not_read(lambda ps: run(strategy, ps), n=6)
 
 
 @pytest.mark.parametrize("strategy", ALL, ids=NAMES)
