@@ -165,6 +165,8 @@ class Trace:
     """Id of the trace this one branched from."""
     usage: Usage = field(default_factory=Usage)
     error: ItemError | None = None
+    sampled: tuple[bool, ...] | None = None
+    """Per token; False where an environment wrote it, behind a turn (agents). None: the policy wrote every token."""
 
     def __post_init__(self) -> None:
         at = 0
@@ -226,13 +228,14 @@ class Trace:
             "parent": self.parent,
             "usage": self.usage.to_record(),
             "error": None if self.error is None else self.error.to_record(),
+            **({} if self.sampled is None else {"sampled": list(self.sampled)}),
         }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], problem: Problem) -> Trace:
         listed = {
             k: None if record.get(k) is None else tuple(record[k])
-            for k in ("token_ids", "token_ends", "logprobs")
+            for k in ("token_ids", "token_ends", "logprobs", "sampled")
         }
         return cls(
             problem=problem,

@@ -99,6 +99,7 @@ def trace_of(
         logprobs,
         parent,
         continuation.usage,
+        sampled=_sampled(len(ids or ()), len(continuation.token_ids or ()), earlier),
     )
 
 
@@ -117,6 +118,13 @@ def tokens_until(trace: Trace, end: int) -> int | None:
 
 
 _Fields = tuple[tuple[int, ...] | None, tuple[int, ...] | None, tuple[float, ...] | None]
+
+
+def _sampled(length: int, own: int, earlier: Trace | None) -> tuple[bool, ...] | None:
+    """An environment's tokens in the prefix stay marked; the last `own` of `length` tokens are the continuation's."""
+    if earlier is None or earlier.sampled is None or length <= own:
+        return None
+    return (*earlier.sampled[: length - own], *(True,) * own)
 
 
 def _tokens(continuation: Continuation, prefix: str, earlier: Trace | None) -> _Fields:

@@ -3,7 +3,9 @@
 A step is `open r1c2` or `flag r1c2`, the last line `Answer: ` and the mines in reading order. Oracle: posterior, by
 enumerating the boards that fit what is seen when the move is made. A move is *valid* when it opens a cell of
 probability 0 or flags one of probability 1; when neither exists, when it opens a cell of the smallest probability
-(ours; not found in the paper), even if a mine turns out to be there. Left out: opening the neighbours of a 0.
+(ours; not found in the paper), even if a mine turns out to be there. As an environment the world says what a cell
+shows, so that moves follow from what is seen; in a text written in one go the numbers can only be guessed. Left out:
+opening the neighbours of a 0.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from math import comb
 
 from preceptor.trace import Problem, content_id, stream_seed
 from preceptor.worlds.base import StepTruth
-from preceptor.worlds.turns import ILLEGAL, UNPARSEABLE, Turn, turns_of
+from preceptor.worlds.turns import ILLEGAL, REPLY, UNPARSEABLE, Turn, turns_of
 
 SPLITS = {"test": (0,), "dev": (1,), "train": tuple(range(2, 10))}
 """A problem belongs to the split that its content hash modulo 10 falls in."""
@@ -192,15 +194,35 @@ class Minesweeper:
         return [turn.truth for turn in self.turns(problem, steps)]
 
     def turns(self, problem: Problem, steps: Sequence[str]) -> list[Turn]:
-        meta = problem.meta
-        return turns_of(_Game(meta["size"], meta["mines"], meta["opened"]), problem, steps)
+        return turns_of(_Game.of(problem), problem, steps)
+
+    def reply(self, problem: Problem, turns: Sequence[str]) -> str:
+        """`> r1c2 shows 1` or `> r1c2 is a mine` to a cell that was opened, `> illegal move`, `> unparseable`; nothing
+        to a flag, set or not, for that would tell what is certain."""
+        game, kind, line = _Game.of(problem), "", ""
+        for turn in turns:
+            line = turn.strip()
+            kind, _ = game.move(line)
+        if kind in (ILLEGAL, UNPARSEABLE):
+            return f"{REPLY}{kind}\n"
+        if not line.startswith("open"):
+            return ""
+        cell = line.removeprefix("open ")
+        shows = f"shows {game.seen}" if game.reachable else "is a mine"
+        return f"{REPLY}{cell} {shows}\n"
 
 
 class _Game:
+    @classmethod
+    def of(cls, problem: Problem) -> _Game:
+        return cls(problem.meta["size"], problem.meta["mines"], problem.meta["opened"])
+
     def __init__(self, size: int, mines: Sequence[int], opened: Sequence[int]):
         self.size, self.mines, self.flagged = size, mines, list[int]()
         self.belief = Belief(size, len(mines), {c: count(size, mines, c) for c in opened})
         self.reachable = True
+        self.seen = 0
+        """The number of the cell that was opened last."""
 
     def move(self, line: str) -> tuple[str, float]:
         found = _MOVE.fullmatch(line)
@@ -219,5 +241,6 @@ class _Game:
         if cell in self.mines:
             self.reachable = False
         else:
-            self.belief.see(cell, count(self.size, self.mines, cell))
+            self.seen = count(self.size, self.mines, cell)
+            self.belief.see(cell, self.seen)
         return ("ok" if right else "unsafe opening"), float(right)

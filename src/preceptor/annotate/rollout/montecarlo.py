@@ -182,7 +182,7 @@ def obstacle(trace: Trace) -> ItemError | None:
     rules = GRADERS.get(trace.problem.grader)
     if rules is not None and rules.needs_gold and not (trace.problem.gold or "").strip():
         return ItemError("no-gold", "the problem has no gold answer, so no rollout can be graded")
-    if any(step.observation is not None for step in trace.steps):
+    if trace.sampled is not None or any(step.observation is not None for step in trace.steps):
         return ItemError("needs-environment", "the steps carry observations: text alone cannot be continued")
     return None
 
