@@ -16,7 +16,8 @@ def rollout_of(trace: Trace, answers: bool = False) -> Rollout:
     """A graded trace as the pipeline sees it: correct 1, incorrect 0, undecided or failed None.
 
     A completion cut off at the token limit counts as it was graded: cut off is how it came out. What an
-    environment wrote behind a step is in no span and masked. With `answers` the final answer is read into canonical form too, for methods that need it.
+    environment wrote behind a step is masked and in no span. With `answers` the final answer is read into
+    canonical form too, for methods that need it.
     """
     if trace.error is not None and trace.token_ids is None:
         return Rollout(trace.problem.id, 0, None)

@@ -27,7 +27,7 @@ Figures = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Written:
-    """What one completion looks like; small, so that processes can exchange it."""
+    """What the policy wrote of one completion; small, so that processes can exchange it."""
 
     tokens: int
     steps: int
@@ -43,6 +43,8 @@ class Written:
 
 def written(trace: Trace) -> Written:
     tokens: Sequence[Hashable] = trace.text.split() if trace.token_ids is None else trace.token_ids
+    if trace.sampled is not None:
+        tokens = [token for token, own in zip(tokens, trace.sampled, strict=True) if own]
     runs = [tuple(tokens[i : i + NGRAM]) for i in range(len(tokens) - NGRAM + 1)]
     return Written(
         tokens=len(tokens),

@@ -13,6 +13,9 @@ Hooks, for curricula and repairs (`preceptor.learn.data` has them): `prepare(pro
 with different ids to sample instead, alike in every process; `amend(items, source)` stands between grading and
 credit, on the items of one process.
 
+Two losses beside the clipped one, as options: `echo`, the cross-entropy on what an environment wrote
+(`supervised.echo`), and `ratio_free`, no ratio and no clipping (R^3L).
+
 Shapes: B rows of one process, C the longest completion of the batch.
 """
 
@@ -37,6 +40,7 @@ from preceptor.learn.figures import Written, written
 from preceptor.learn.rollouts import RolloutSource
 from preceptor.learn.settings import wanted
 from preceptor.learn.signals.nodes import with_nodes
+from preceptor.learn.supervised.echo import observation_mask
 from preceptor.learn.trim import by_length
 from preceptor.trace import Problem, Trace
 from preceptor.usage import Usage
@@ -61,10 +65,14 @@ class CreditGRPOTrainer(GRPOTrainer):
         args: GRPOConfig,
         prepare: Prepare | None = None,
         amend: Amend | None = None,
+        echo: float = 0.0,
+        echo_longest: int | None = None,
+        ratio_free: bool = False,
         **options: Any,
     ):
         self.source, self.problems, self.credit, self.scorer = source, problems, credit, scorer
         self.prepare, self.amend = prepare, amend
+        self.echo, self.echo_longest, self.ratio_free = echo, echo_longest, ratio_free
         self.scored = Usage()
         self.seconds: dict[str, float] = {"scoring": 0.0, "credit": 0.0}
         self.batches = 0
@@ -75,7 +83,7 @@ class CreditGRPOTrainer(GRPOTrainer):
         self.last_batch: AdvantageBatch | None = None
         self.last_update: dict[str, float] = {}
         self._asked: list[Problem] = []
-        self._shaped: dict[str, Any] | None = None
+        self._part: dict[str, Any] | None = None
         args.loss_type = LOSS_TYPES[credit.aggregation]
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*'rollout_func'.*", category=UserWarning)
@@ -169,6 +177,12 @@ class CreditGRPOTrainer(GRPOTrainer):
         if any(x.off_policy for x in self.last_items):
             marks = [np.array(x.off_policy or (False,), dtype=np.float32) for x in self.last_items]
             out["off_policy"] = _padded(marks, like) > 0
+        if self.echo:
+            # of all rows, those that are not trained on included
+            own = [x.trace.sampled or (True,) for x in self.last_items]
+            marks = [observation_mask(x, longest=self.echo_longest).astype(np.float32) for x in own]
+            out["observed"] = _padded(marks, like) > 0
+            out["observed_in_batch"] = self.accelerator.gather(out["observed"].sum()).sum()
         return out
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
@@ -180,22 +194,43 @@ class CreditGRPOTrainer(GRPOTrainer):
         return self._buffered_inputs[self._step % len(self._buffered_inputs)]
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        """With a clip range a token where the method gives one (both bounds are tensors or neither is), and
-        shaped probabilities in place of the ratio for tokens that the policy did not sample."""
-        inputs = dict(inputs)
-        self._shaped = inputs if "off_policy" in inputs else None
+        """With a clip range a token where the method gives one (both bounds are tensors or neither is), shaped
+        probabilities in place of the ratio for tokens that the policy did not sample, and ECHO's second term."""
+        self._part = inputs = dict(inputs)
+        if self.ratio_free:
+            # without it the base class takes today's probabilities, detached: a ratio of 1, whose gradient is log pi's
+            inputs.pop("old_per_token_logps", None)
+            if "importance_sampling_ratio" in inputs:
+                inputs["importance_sampling_ratio"] = torch.ones_like(inputs["importance_sampling_ratio"])
         own = self.epsilon_low, self.epsilon_high
         self.epsilon_low, self.epsilon_high = inputs.get("clip_low", own[0]), inputs.get("clip_high", own[1])
         try:
-            return super()._compute_loss(model, inputs)
+            loss: torch.Tensor = super()._compute_loss(model, inputs)
         finally:
-            self._shaped, (self.epsilon_low, self.epsilon_high) = None, own
+            self._part, (self.epsilon_low, self.epsilon_high) = None, own
+        return loss + self.echo * self._observation_loss(inputs) if self.echo else loss
+
+    def _observation_loss(self, inputs: dict[str, Any]) -> torch.Tensor:
+        """This part's share in the mean over the whole batch's observation tokens, so that micro-batches add up to it
+        whatever `loss_type` does."""
+        args: Any = self.args
+        parts = self.current_gradient_accumulation_steps if self._training else 1
+        count = inputs["observed_in_batch"].clamp(min=1) / self.accelerator.num_processes
+        if self._training:
+            count = count * parts / args.steps_per_generation
+        share = torch.where(inputs["observed"], -inputs["logps"], 0.0).sum() / count
+        if inputs["observed_in_batch"] > 0:
+            seen = self.accelerator.gather(share.detach()).mean().item() * parts
+            self._metrics["train" if self._training else "eval"]["observation_loss"].append(seen)
+        return share
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **options: Any) -> Any:
         """The base class reads advantages after this call: the one place where today's probabilities are known."""
         found = super()._get_per_token_logps_and_entropies(*args, **options)
-        if self._shaped is not None:
-            inputs, now = self._shaped, found[0].detach()
+        if self._part is not None:
+            self._part["logps"] = found[0]
+        if self._part is not None and "off_policy" in self._part:
+            inputs, now = self._part, found[0].detach()
             off, advantages, pi = inputs["off_policy"], inputs["advantages"], now.exp()
             if getattr(getattr(self.amend, "__self__", self.amend), "drop_negative", False):
                 advantages = torch.where(off, advantages.clamp(min=0.0), advantages)

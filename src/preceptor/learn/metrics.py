@@ -8,7 +8,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-FROM_TRAINER = {"loss": "loss", "grad_norm": "grad_norm", "kl": "kl", "entropy": "entropy"}
+FROM_TRAINER = {
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "kl": "kl",
+    "entropy": "entropy",
+    "observation_loss": "observation_loss",
+}
 """Names in the trainer's log -> names in ours."""
 
 

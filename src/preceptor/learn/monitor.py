@@ -12,6 +12,8 @@ warning that comes in healthy runs is not read. What each looks for (pitfalls of
     repetition      the same runs of tokens, or the same steps, over and over (arXiv 2410.15115)
     answers         several answers in one completion, written for a judge to choose from
     kl              distance to the starting policy; needs `kl` > 0, else it is not known
+    falling         fewer right answers than at the start; compared are the first and the last third of the run,
+                    since batches of different problems differ more than a slow fall in a few of them
     flat_groups     groups come out all right or all wrong and nothing is left to learn from
 
 A warning says that a person should read completions, not that the run is lost.
@@ -149,6 +151,19 @@ def flat_groups(history: Sequence[Figures], warmup: int, window: int, limit: flo
     return (flat.now, flat.reference) if flat.now > limit and outcome.now < limit else None
 
 
+def falling(history: Sequence[Figures], warmup: int, window: int, share: float = 0.1, noise: float = 3.0) -> Finding:
+    """Outcomes of the last third are lower than those of the first by `share` of them and by `noise` standard errors,
+    each third taken with its own spread."""
+    values = np.array([f["outcome"] for f in history if "outcome" in f])
+    third = max(len(values) // 3, 2 * warmup, 2 * window)
+    if len(values) < 2 * third:
+        return None
+    first, last = values[:third], values[-third:]
+    error = math.sqrt((first.var(ddof=1) + last.var(ddof=1)) / third)
+    was, now = float(first.mean()), float(last.mean())
+    return (now, was) if now < min((1 - share) * was, was - noise * error) else None
+
+
 DETECTORS: dict[str, Callable[[Sequence[Figures], int, int], Finding]] = {
     "divergence": divergence,
     "wrong_reward": wrong_reward,
@@ -158,6 +173,7 @@ DETECTORS: dict[str, Callable[[Sequence[Figures], int, int], Finding]] = {
     "repetition": risen("repetition", "repeated_steps", by=0.15),
     "answers": risen("answers", by=0.5),
     "kl": above("kl", limit=0.5),
+    "falling": falling,
     "flat_groups": flat_groups,
 }
 

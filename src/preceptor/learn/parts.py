@@ -17,6 +17,8 @@ from preceptor.errors import InputError
 from preceptor.learn.settings import wanted
 from preceptor.learn.signals import PRODUCERS, makers, producer, producer_name
 
+ECHO = 0.1
+"""Weight of ECHO's second term (not found, the catalogue's)."""
 _ITSELF = "without one the policy itself"
 HELPERS: dict[Callable[..., Any], str] = {
     makers.accumulated: "a scorer of steps",
@@ -57,7 +59,7 @@ def helper(method: str) -> str:
 
 
 def parts(method: str, policy: Any, word: Any = None) -> dict[str, Any]:
-    """`scorer`, `sampler`, `prepare` and `amend` for `learn`, as far as the method needs them.
+    """`scorer`, `sampler`, hooks and options of the loss for `learn`, as far as the method needs them.
 
     `policy`: loaded, the one that will be trained. `word`: a word or an object (see `signals.producer`). InputError
     for an unknown method, a word that is missing, and one that the method does not read.
@@ -68,13 +70,8 @@ def parts(method: str, policy: Any, word: Any = None) -> dict[str, Any]:
         raise InputError(
             f"method {method}: got {word!r} to score with, expected none: it reads nothing of the kind."
         )
-    if method == "scrl":
-        from preceptor.learn.data import SCRL
-
-        hook = SCRL()
-        return {"scorer": hook, "prepare": hook.prepare, "amend": hook.amend}
-    if method == "cooper":
-        return {"scorer": _cooper(policy, word)}
+    if method in BESIDES:
+        return BESIDES[method](policy, word)
     from preceptor.learn.signals.source import tree_source
 
     made = producer(method, policy, word) if wanted(METHODS[method]) else None
@@ -82,11 +79,39 @@ def parts(method: str, policy: Any, word: Any = None) -> dict[str, Any]:
     return {"scorer": made, **({} if sampler is None else {"sampler": sampler})}
 
 
-def _cooper(policy: Any, word: Any) -> Any:
+def _scrl(policy: Any, word: Any) -> dict[str, Any]:
+    from preceptor.learn.data import SCRL
+
+    hook = SCRL()
+    return {"scorer": hook, "prepare": hook.prepare, "amend": hook.amend}
+
+
+def _r3l(policy: Any, word: Any) -> dict[str, Any]:
+    from preceptor.learn.data import R3L
+    from preceptor.learn.first_attempts import FirstAttempts
+
+    return {"scorer": None, "sampler": FirstAttempts, "amend": R3L().amend, "ratio_free": True}
+
+
+def _echo(policy: Any, word: Any) -> dict[str, Any]:
+    return {"scorer": None, "echo": ECHO}
+
+
+def _cooper(policy: Any, word: Any) -> dict[str, Any]:
     if word is None:
         raise InputError(f"method cooper: got no word, expected one: {helper('cooper')}.")
     from preceptor.learn.cooper import CooperReward, rewriter
     from preceptor.policy import load_policy
 
     assistant = load_policy(word) if isinstance(word, str) else word
-    return CooperReward(copy.deepcopy(policy.model), policy.tokenizer, rewriter(assistant))
+    reward = CooperReward(copy.deepcopy(policy.model), policy.tokenizer, rewriter(assistant))
+    return {"scorer": reward}
+
+
+BESIDES: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
+    "cooper": _cooper,
+    "echo": _echo,
+    "r3l": _r3l,
+    "scrl": _scrl,
+}
+"""Methods that take more than signals: what they take, from the policy and the word."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from preceptor.credit import Rollout
 from preceptor.errors import InputError, MissingExtra
@@ -101,6 +101,9 @@ class RolloutSource:
     training data whatever the batch is split into. `usage` and `seconds` add up over the source's life.
     """
 
+    observes: ClassVar[bool] = False
+    """Its traces may hold what an environment wrote (`Trace.sampled`)."""
+
     def __init__(self, policy: TrainablePolicy, sampling: Sampling, seed: int):
         self.policy, self.sampling, self.seed = policy, sampling, seed
         self.usage = Usage()
@@ -130,14 +133,13 @@ class RolloutSource:
         """
         began = time.perf_counter()
         self.policy.refresh()
-        seed = stream_seed(self.seed, purpose, round_)
+        seed, writer = self._stream(purpose, round_)
         requests = [
             Request(p, draw=d, seed=seed, sampling=sampling or self.sampling)
             for p, d in zip(problems, draws, strict=True)
         ]
         answers = self.policy.generate(requests) if engine is None else self._elsewhere(requests, engine)
         sampled = time.perf_counter()
-        writer = f"{self.name}@{purpose}-{round_}"
         traces = [
             trace_of(r.problem, a, policy=writer, seed=seed, draw=r.draw)
             for r, a in zip(requests, answers, strict=True)
@@ -147,6 +149,10 @@ class RolloutSource:
         self.seconds["generation"] += sampled - began
         self.seconds["grading"] += time.perf_counter() - sampled
         return traces
+
+    def _stream(self, purpose: str, round_: int) -> tuple[int, str]:
+        """Seed and writer of what is sampled for a purpose in a round."""
+        return stream_seed(self.seed, purpose, round_), f"{self.name}@{purpose}-{round_}"
 
     def _elsewhere(self, requests: Sequence[Request], engine: Engine) -> list[Continuation]:
         prompts = [self.prompt_ids(r.problem) for r in requests]

@@ -89,6 +89,9 @@ def learn(
     max_tokens: int = 256,
     kl: float = 0.0,
     micro_batch: int | None = None,
+    echo: float = 0.0,
+    echo_longest: int | None = None,
+    ratio_free: bool = False,
     lora: int = 0,
     vllm: Mapping[str, Any] | None = None,
     held_out: Sequence[Problem] = (),
@@ -108,8 +111,9 @@ def learn(
     `policy`: what `load_policy` takes, or a loaded policy, whose model is then trained in place. `method`: a
     name in `preceptor.credit.METHODS` or one's own `CreditConfig`; methods that read scores need a `scorer`,
     whose question decides what progress means; one with `update` learns along. `sampler`: makes the source of
-    rollouts from (policy, sampling, seed), e.g. `signals.TreeSource` for `treeps_rag`. `prepare`, `amend`: see
-    `grpo.py`. `monitor`: a `Monitor()` with limits of one's own; by default it warns and never stops a run.
+    rollouts from (policy, sampling, seed), e.g. `signals.TreeSource` for `treeps_rag`, `EpisodeSource` for agents.
+    `prepare`, `amend`: see `grpo.py`. `monitor`: a `Monitor()` with limits of one's own; by default it warns and
+    never stops a run.
 
     `save_every` N: a checkpoint every N steps; after a crash the same call with `resume=True` goes on from
     the last one and, on a CPU, ends with the same weights and rows as if nothing had happened. A finished run is
@@ -133,6 +137,9 @@ def learn(
         max_tokens=max_tokens,
         kl=kl,
         micro_batch=micro_batch or max(1, prompts_per_step * generations // processes),
+        echo=echo,
+        echo_longest=echo_longest,
+        ratio_free=ratio_free,
         lora=lora,
         vllm=dict(vllm or {}),
         eval_every=eval_every,
@@ -145,6 +152,7 @@ def learn(
     needs_trl("policy training")
     loaded = trainable(policy)
     source = sampler(loaded, Sampling(temperature, max_tokens=max_tokens), seed)
+    _check_observed(echo, source)
     hooks = {"prepare": prepare, "amend": amend}
     named = {**hooks, **({} if sampler is RolloutSource else {"sampler": sampler})}
     about = _about(settings, source, scorer, problems, held_out, named)
@@ -244,6 +252,14 @@ def _check_saving(save_every: int, num_iterations: int) -> None:
         raise InputError(
             f"save_every: got {save_every}, expected a multiple of num_iterations={num_iterations}: between them "
             "a batch is half used, and is not saved. 0 for no checkpoints."
+        )
+
+
+def _check_observed(echo: float, source: RolloutSource) -> None:
+    if echo and not source.observes:
+        raise InputError(
+            f"echo: got {echo} with attempts that are written in one go, expected an environment that answers: "
+            "nothing would be observed. Sample turn by turn (`learn.episodes.EpisodeSource`), or take echo=0."
         )
 
 

@@ -71,6 +71,9 @@ class Session:
             train_dataset=Dataset.from_dict(rows),
             callbacks=[_StepLog(self)],
             peft_config=adapters(settings.lora) if settings.lora else None,
+            echo=settings.echo,
+            echo_longest=settings.echo_longest,
+            ratio_free=settings.ratio_free,
             **hooks,
         )
         self.stateful |= {"scorer": scorer, "source": source}

@@ -41,6 +41,13 @@ class Settings:
     seed: int
     num_iterations: int = 1
     """Steps made with one sampled batch. 1: ratios are 1; more: they are clipped from the second on."""
+    echo: float = 0.0
+    """Weight of the cross-entropy on what an environment wrote, a loss of its own (`supervised.echo`); 0: none."""
+    echo_longest: int | None = None
+    """Tokens of a reply that count in it at most, from its first on; None: all."""
+    ratio_free: bool = False
+    """Every ratio is 1 and nothing is clipped, in every update: the loss's gradient is that of -A log pi, whoever
+    wrote the text (R^3L)."""
     lora: int = 0
     """Rank of adapters on all linear layers but the head; 0: all weights are trained."""
     vllm: Mapping[str, Any] = field(default_factory=dict)
@@ -70,6 +77,11 @@ class Settings:
             raise InputError(
                 f"micro_batch: got {self.micro_batch} in each of {self.processes} process(es), expected a "
                 f"divisor of the {self.batch} completions of a step."
+            )
+        if self.echo < 0 or (self.echo_longest is not None and self.echo_longest < 1):
+            raise InputError(
+                f"echo and echo_longest: got {self.echo} and {self.echo_longest}, expected a weight of 0 or more and "
+                "at least 1 token, or None for all."
             )
         if self.lora < 0:
             raise InputError(f"lora: got rank {self.lora}, expected 0 (no adapters) or more.")

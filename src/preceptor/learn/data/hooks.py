@@ -32,7 +32,8 @@ class Item:
     outcome: float | None
     """Reward; None: unknown, in no statistic and not trained on."""
     model_mask: tuple[bool, ...] | None = None
-    """False: context, no loss on this token. None: every token is trained."""
+    """False: context, no loss on this token. None: every token is trained, but for what an environment wrote, which
+    `trace.sampled` says and no hook has to repeat."""
     off_policy: tuple[bool, ...] | None = None
     """True: not sampled by the policy in training. None: no such token."""
     note: str = ""
@@ -40,9 +41,11 @@ class Item:
 
     @property
     def rollout(self) -> Rollout:
-        """As `preceptor.credit` reads it."""
-        made = rollout_of(self.trace)
-        return replace(made, prompt_id=self.group, outcome=self.outcome, model_mask=self.model_mask)
+        """As `preceptor.credit` reads it; what an environment wrote is masked whatever `model_mask` says."""
+        made, mask = rollout_of(self.trace), self.model_mask
+        if mask is not None and made.model_mask is not None:
+            mask = tuple(a and b for a, b in zip(mask, made.model_mask, strict=True))
+        return replace(made, prompt_id=self.group, outcome=self.outcome, model_mask=mask or made.model_mask)
 
 
 class Source(Protocol):

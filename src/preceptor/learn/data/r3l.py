@@ -9,13 +9,20 @@ retry become samples of reward 1, each its own group.
 
 Advantage (`opmd_advantages`): s = R - mean of the group; 1 where R >= 1, alpha s where s >= 0, else s. Loss
 (`supervised.losses.opmd`): -A log pi / (1 + tau), no ratio, so no stored log-probabilities. alpha 3, tau 1.
-Published (repo): groups of N = 8, so 4 first attempts; sample that many. Prompts are ours. Left out: up to 3
-attempts a rollout; one retry is made. Cost: a reflection and a retry for each attempt.
+Published (repo): groups of N = 8, so 4 first attempts. Prompts are ours. Left out: up to 3 attempts a rollout (one
+retry is made) and retries of attempts that an environment answered. Cost: a reflection and a retry for each attempt.
+
+In the loop, `learn(method="r3l", **parts("r3l", policy))`: the method's row has alpha and 1 / (1 + tau), and
+`ratio_free` the loss. A batch has a fixed size, and a first attempt becomes four sequences at most (itself, its retry,
+the reflection, the guided retry), so `FirstAttempts` samples every fourth draw and leaves the others free: nothing that
+was generated is thrown away, and `generations=16` are the published 4 + 4 with room for 8 samples of reward 1. Places
+that stay free are failed traces ("no-retry"), in no statistic and not trained on. With other numbers than multiples of
+4 some samples of reward 1 find no place and are dropped, retries last. A row's `accuracy` counts all sequences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -28,6 +35,8 @@ from preceptor.learn.data.hooks import Item, Source, about, ask, outcome_of
 from preceptor.policy.sample import tokens_until, trace_of
 from preceptor.trace import Problem, Trace
 
+PLACES, FREE = 4, "no-retry"
+"""Sequences a first attempt becomes at most; the error of a place that none of them took."""
 TAGS = ("problem", "attempt", "step_", "reflection")
 REFLECT = """<problem>
 {problem}
@@ -71,7 +80,7 @@ def reflection_of(text: str, steps: int) -> Reflection | None:
 
 @dataclass(frozen=True)
 class R3L:
-    """Hook behind sampling: retries and auxiliary samples come behind the given items."""
+    """Hook behind sampling: retries and auxiliary samples take free places, then come behind the given items."""
 
     reflection: Sampling = field(default_factory=lambda: Sampling(temperature=1.0, max_tokens=512))
     reflect: str = REFLECT
@@ -82,8 +91,12 @@ class R3L:
         check_template(self.retry, "problem", "reflection")
 
     def amend(self, items: Sequence[Item], source: Source) -> list[Item]:
-        out, extra = list(items), []
-        places = [i for i, x in enumerate(items) if x.outcome is not None and x.trace.steps]
+        out, again, extra = list(items), list[Item](), list[Item]()
+        places = [
+            i
+            for i, x in enumerate(items)
+            if x.outcome is not None and x.trace.steps and x.trace.sampled is None
+        ]
         asked = [self._reflect(items[i].trace, source) for i in places]
         told = ask(source, source.policy, asked)
         retries: list[tuple[int, int, Request, Continuation]] = []
@@ -103,11 +116,11 @@ class R3L:
             if pair is None:
                 continue
             out[i], new = pair
-            extra.append(new)
+            again.append(new)
             if (new.outcome or 0.0) >= 1 and (new.outcome or 0.0) > (items[i].outcome or 0.0):
                 extra.append(_aux(request.problem, said, "reflection", items[i].trace))
                 extra.append(_aux(retry.problem, answer, "guided-retry", items[i].trace, retry))
-        return out + extra
+        return _placed(out, again + extra)
 
     def _reflect(self, trace: Trace, source: Source) -> Request:
         lines = [fence(s.strip(), TAGS).text for s in trace.step_texts]
@@ -122,6 +135,17 @@ class R3L:
         prefix = trace.prefix(k)
         ids = (trace.token_ids or ())[: tokens_until(trace, len(prefix))] if prefix else ()
         return Request(question, prefix, ids or None, trace.draw or 0, source.seed, source.sampling)
+
+
+def _placed(items: list[Item], extra: Sequence[Item]) -> list[Item]:
+    """`extra` in the free places of `items`, the rest behind them."""
+    rest: Iterator[Item] = iter(extra)
+    filled = [next(rest, x) if is_free(x.trace) else x for x in items]
+    return [*filled, *rest]
+
+
+def is_free(trace: Trace) -> bool:
+    return trace.error is not None and trace.error.kind == FREE
 
 
 def _pair(item: Item, k: int, retry: Request, answer: Continuation) -> tuple[Item, Item] | None:

@@ -4,7 +4,8 @@ L = L_PG(action tokens) + lam * mean cross-entropy(observation tokens), from one
 those of the completion that the policy did not sample: tool and terminal output its own actions brought about. They
 are not weighted by advantages, have a denominator of their own and count in every rollout, those of groups without
 variance included; the prompt has no part. lam: not found, 0.1 is the catalogue's; `decayed` for the optional decay
-(linear, ours).
+(linear, ours). In the loop (`learn(echo=0.1)`) the mean is over the tokens of a whole batch, the cross-entropy at the
+sampling temperature, and there is no decay.
 """
 
 from __future__ import annotations
