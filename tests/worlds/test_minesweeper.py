@@ -11,7 +11,8 @@ from fractions import Fraction
 import pytest
 
 from preceptor.grade import grade
-from preceptor.worlds.minesweeper import Belief, Minesweeper, board, count, right_moves
+from preceptor.worlds.minesweeper import Belief, Minesweeper, board, count, right_moves, show
+from preceptor.worlds.turns import Environment
 
 WORLD = Minesweeper()
 
@@ -138,3 +139,28 @@ def test_splits_are_disjoint_and_impossible_boards_are_refused():
         WORLD.problems("test", 1, size=6, mines=9)
     with pytest.raises(ValueError, match="found only"):
         WORLD.problems("test", 500, size=3, mines=1)
+
+
+def test_a_reply_says_what_was_seen_and_no_more():
+    (problem,) = WORLD.problems("train", 1, size=4, mines=3)
+    mines, opened = problem.meta["mines"], problem.meta["opened"]
+    mine, safe = show(4, mines[0]), show(4, next(c for c in range(16) if c not in (*mines, *opened)))
+    cell = (int(safe[1]) - 1) * 4 + int(safe[3]) - 1
+    seen = f"> {safe} shows {count(4, mines, cell)}\n"
+    assert WORLD.reply(problem, [f"open {safe}\n"]) == seen
+    assert WORLD.reply(problem, [f"open {safe}\n", f"open {safe}\n"]) == "> illegal move\n"
+    assert WORLD.reply(problem, [f"open {mine}"]) == f"> {mine} is a mine\n"
+    assert WORLD.reply(problem, [f"open {mine}", f"open {safe}"]) == "> illegal move\n"
+    assert WORLD.reply(problem, ["hello"]) == WORLD.reply(problem, [seen]) == "> unparseable\n"
+    assert WORLD.reply(problem, [f"flag {mine}"]) == WORLD.reply(problem, [f"flag {safe}"]) == ""
+    assert WORLD.reply(problem, []) == ""
+    assert isinstance(WORLD, Environment)
+
+
+def test_a_step_that_holds_a_reply_is_judged_by_its_turn():
+    (problem,) = WORLD.problems("train", 1, size=4, mines=3)
+    turns = list(problem.reference)
+    told = [t + WORLD.reply(problem, turns[: k + 1]) for k, t in enumerate(turns[:-1])]
+    assert all("shows" in t for t in told if t.startswith("open"))
+    assert WORLD.turns(problem, [*told, turns[-1]]) == WORLD.turns(problem, turns)
+    assert WORLD.turns(problem, ["> r1c1 shows 0\n"])[0].truth.kind == "unparseable"

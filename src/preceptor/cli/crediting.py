@@ -27,14 +27,19 @@ RESULTS = Path(__file__).with_name("credit_results.json")
 BIASES = ("step count", "shift", "telescopes", "a repeat")
 KINDS = ("from memory", "not found", "not confirmed", "ours")
 """What a mark can say, the first that fits."""
-PLACES = {"treeps_rag": "a tree of rollouts", "attnrl": "a tree of rollouts", "slate": "a tree of next steps"}
+PLACES = {
+    "treeps_rag": "a tree of rollouts",
+    "attnrl": "a tree of rollouts",
+    "slate": "a tree of next steps",
+    "r3l": "first attempts, a quarter of --generations, and what reflection makes of them",
+}
 """Methods with a sampler of their own, variants included."""
 BESIDE = {
     "cooper": "the reward model learns along",
-    "echo": "its loss on observations is the learner's: here it is `outcome`",
+    "echo": "`outcome`, and beside it the learner's loss on what a world replies: with --episodes",
     "prime": "without --scorer the reward model learns along",
     "oprl": "without --scorer the reward model learns along",
-    "r3l": "reflection and retry are `preceptor.learn.data.R3L`, from Python: here it is a weight on solved texts",
+    "r3l": "the policy reflects and retries; the loss has no ratio",
     "scrl": "problems of the world arithmetic: their subproblems are asked for and graded",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,6 +58,12 @@ def learn(
     max_tokens: Annotated[int, typer.Option(min=1, help="New tokens per attempt.")] = 256,
     num_iterations: Annotated[int, typer.Option(min=1, help="Updates made with one sampled batch.")] = 1,
     kl: Annotated[float, typer.Option(min=0.0, help="Weight of the distance to the start.")] = 0.0,
+    episodes: Annotated[
+        bool, typer.Option("--episodes", help="Turn by turn, the problems' world replying (minesweeper).")
+    ] = False,
+    echo: Annotated[
+        float | None, typer.Option(min=0.0, help="Weight of a loss on those replies; 0.1 with --method echo.")
+    ] = None,
     lora: Annotated[int, typer.Option(min=0, help="Rank of LoRA adapters; 0 trains all weights.")] = 0,
     eval_every: Annotated[
         int, typer.Option(min=0, help="Updates between measurements; 0: start and end.")
@@ -91,12 +97,14 @@ def learn(
           --held-out world:arithmetic --steps 20 --lr 3e-4 --out runs/rl
       preceptor learn --method capo --scorer openai:http://localhost:8000#judge --policy my-model/ \\
           --problems problems.jsonl --save-every 10 --stop-on divergence --out runs/capo
+      preceptor learn --method echo --episodes --policy my-model/ --problems world:minesweeper?split=train \\
+          --out runs/echo
       preceptor learn --method step_dpo --scorer prm/ --policy my-model/ --problems problems.jsonl --out runs/dpo
     """
     _known(method)
     online = {
         "num-iterations": num_iterations != 1, "kl": bool(kl), "lora": bool(lora), "eval-every": bool(eval_every),
-        "stop-on": bool(stop_on), "report-to": bool(report_to),
+        "stop-on": bool(stop_on), "report-to": bool(report_to), "episodes": episodes, "echo": echo is not None,
     }  # fmt: skip
     by_credit = _is_credit(method)
     _refuse(method, {"store": store, "source": source, "set": set_} if by_credit else online)
@@ -116,6 +124,8 @@ def learn(
             lr=LR if lr is None else lr,
             num_iterations=num_iterations,
             kl=kl,
+            episodes=episodes,
+            echo=echo,
             lora=lora,
             eval_every=eval_every,
             monitor=_monitor(stop_on or ()),
@@ -143,6 +153,8 @@ def _reinforced(
     held_out: Sequence[Problem],
     out: Path,
     scorer: Any,
+    episodes: bool,
+    echo: float | None,
     **settings: Any,
 ) -> dict[str, Any]:
     from preceptor.learn import learn as train
@@ -156,6 +168,10 @@ def _reinforced(
         what = helper(method)
         hint = f"(--scorer: {what}.)" if what else "Leave --scorer out."
         raise InputError(f"{error} {hint}") from error
+    if episodes:
+        own |= {"sampler": _episodes(method, own)}
+    if echo is not None:
+        own |= {"echo": echo}
     with console.stage("learn", "steps") as line:
         result = train(
             loaded, problems, out=out, method=method, held_out=held_out, progress=line, **own, **settings
@@ -174,6 +190,16 @@ def _reinforced(
         if result.stopped is None
         else {"step": result.stopped.step, **result.stopped.to_record()},
     }
+
+
+def _episodes(method: str, own: Mapping[str, Any]) -> Any:
+    from preceptor.learn.episodes import EpisodeSource
+
+    if "sampler" in own:
+        raise InputError(
+            f"--episodes: got with --method {method}, which has rollouts of its own. Leave it out."
+        )
+    return EpisodeSource
 
 
 def _words(record: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@
     session.py      one run: trainer settings, rows        settings.py, metrics.py: the files of these names
     grpo.py         CreditGRPOTrainer: GRPO with per-token advantages from `preceptor.credit`
     rollouts.py     the seam to generation: problems in, graded traces out
+    episodes.py     turn by turn, an environment replying  first_attempts.py  every fourth draw, for R^3L
     trim.py         micro-batches of rows of like length
     figures.py      what is watched of a batch             monitor.py      what is wrong with it: HackWarning
     online.py       implicit reward models that learn along (PRIME, OPRL)

@@ -259,7 +259,7 @@ def _check_observed(echo: float, source: RolloutSource) -> None:
     if echo and not source.observes:
         raise InputError(
             f"echo: got {echo} with attempts that are written in one go, expected an environment that answers: "
-            "nothing would be observed. Sample turn by turn (`learn.episodes.EpisodeSource`), or take echo=0."
+            "nothing would be observed. Sample turn by turn (`sampler=EpisodeSource`; --episodes), or take echo=0."
         )
 
 

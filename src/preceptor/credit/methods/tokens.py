@@ -21,4 +21,5 @@ METHODS: dict[str, CreditConfig] = {
 
 MARKS: dict[str, tuple[str, ...]] = {
     "echo": ("lambda 0.1 of the learner's loss: not found, ours",),
+    "r3l": ("prompts, one retry instead of up to 3: ours",),
 }

@@ -20,7 +20,7 @@ behind grading and before group statistics, `items_of(traces)` being what goes i
     mr_rlvr.py        prepare: masked and reordered solutions; amend: their rewards
     scope_correct.py  amend: wrong attempts corrected from their first wrong step
     thinktuning.py    amend: a teacher's feedback inside attempts
-    r3l.py            amend: retries from a pivot, reflections; `opmd_advantages`
+    r3l.py            amend: retries from a pivot, reflections, in free places; `opmd_advantages`
     scrl.py           `task`: a problem with its subproblems; `correctness`, `recut`: credit by position; `SCRL`: all
 
 To add one: a file with pure functions and, for a loop, a dataclass with `prepare` or `amend`. Nothing here needs
