@@ -148,7 +148,7 @@ def test_nothing_happening_raises_no_alarm(seed) -> None:
 
 
 def test_a_fall_is_told_from_batches_of_unlike_problems() -> None:
-    """Means of batches that scatter by 0.1: hardly ever a false alarm in 100 runs, a fall to half seen in nine of ten."""
+    """Batches whose means scatter by 0.1: few false alarms in 100 runs, and nine of ten falls to half are seen."""
     rng = np.random.default_rng(0)
     told = {"still": 0, "fallen": 0}
     for _ in range(100):

@@ -151,7 +151,9 @@ def flat_groups(history: Sequence[Figures], warmup: int, window: int, limit: flo
     return (flat.now, flat.reference) if flat.now > limit and outcome.now < limit else None
 
 
-def falling(history: Sequence[Figures], warmup: int, window: int, share: float = 0.1, noise: float = 3.0) -> Finding:
+def falling(
+    history: Sequence[Figures], warmup: int, window: int, share: float = 0.1, noise: float = 3.0
+) -> Finding:
     """Outcomes of the last third are lower than those of the first by `share` of them and by `noise` standard errors,
     each third taken with its own spread."""
     values = np.array([f["outcome"] for f in history if "outcome" in f])
