@@ -97,7 +97,7 @@ def implicit(policy: Any) -> Any:
 def judge(policy: Any) -> Any:
     """The shipped judge reads and writes its own format only, which names the first wrong step."""
     asking = Asking(chat=False, sampling=Sampling(1.0, max_tokens=256))
-    return Critiques(load_policy("world:arithmetic-judge"), 3, critique.TEMPLATE, asking)
+    return Critiques(load_policy("world:arithmetic-judge"), 1, critique.TEMPLATE, asking)
 
 
 @dataclass(frozen=True)

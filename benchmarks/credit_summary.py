@@ -1,4 +1,7 @@
-"""credit.md between its marks, and credit_curves.svg, from credit.jsonl: `python benchmarks/credit_summary.py`."""
+"""credit.md between its marks, and credit_curves.svg, from credit.jsonl and credit_short.jsonl (an earlier grid).
+
+python benchmarks/credit_summary.py
+"""
 
 from __future__ import annotations
 
@@ -149,11 +152,21 @@ def grouped(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], dict[tuple[
     return plan, found
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
+def ranking(schemes: dict[tuple[str, str], Cells]) -> str:
+    base = schemes[("outcome", "none")]
+    lines = sorted((line(k, v, base) for k, v in schemes.items() if v), reverse=True)
+    return (
+        "| scheme, its signals | seeds | accuracy | less outcome-only's | over the run, each seed | |\n"
+        "|---|---|---|---|---|---|\n" + "\n".join(text for _, text in lines)
+    )
+
+
+def table(rows: Sequence[dict[str, Any]], short: Sequence[dict[str, Any]]) -> str:
     plan, schemes = grouped(rows)
     base = schemes[("outcome", "none")]
     run = {k: v for k, v in schemes.items() if v}
-    lines = sorted((line(k, v, base) for k, v in run.items()), reverse=True)
+    _, earlier = grouped(short)
+    before = earlier[("outcome", "none")]
     missing = [
         f"`{m}`, {s}: seed {', '.join(str(x) for x in plan['seeds'] if x not in cells)}"
         for (m, s), cells in schemes.items()
@@ -163,15 +176,17 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     parts = [
         settings(about, base),
         "## Held-out accuracy at the end",
-        "| scheme, its signals | seeds | accuracy | less outcome-only's | over the run, each seed | |\n"
-        "|---|---|---|---|---|---|\n" + "\n".join(text for _, text in lines),
+        ranking(schemes),
         "## Tokens, and what the texts become",
         "| scheme, its signals | generated, thousands | scored, thousands | accuracy at 1/3 of outcome-only's tokens | "
         "tokens to its final accuracy, share | each seed | tokens a text | steps a text | monitor warnings |\n"
         "|---|---|---|---|---|---|---|---|---|\n" + "\n".join(speed(k, v, base) for k, v in run.items()),
-        "## Pilots\n\n`outcome` alone, seed 0, dev split; they chose the settings of the runs above.",
-        pilots(rows),
         "Missing cells: " + ("; ".join(missing) + "." if missing else "none."),
+        "## An earlier grid: small batches",
+        settings(next(iter(before.values())), before),
+        ranking(earlier),
+        "## Pilots of the earlier grid\n\n`outcome` alone, seed 0, dev split.",
+        pilots(short),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -241,10 +256,13 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def main() -> None:
-    rows = [json.loads(text) for text in (HERE / "credit.jsonl").read_text().splitlines()]
+    rows, short = (
+        [json.loads(text) for text in (HERE / name).read_text().splitlines()]
+        for name in ("credit.jsonl", "credit_short.jsonl")
+    )
     page = HERE / "credit.md"
     before, _, rest = page.read_text().partition(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n\n{table(rows)}\n{END}{rest.partition(END)[2]}")
+    page.write_text(f"{before}{BEGIN}\n\n{table(rows, short)}\n{END}{rest.partition(END)[2]}")
     plot(rows, HERE / "credit_curves.svg")
 
 

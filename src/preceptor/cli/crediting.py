@@ -42,6 +42,8 @@ BESIDE = {
     "r3l": "the policy reflects and retries; the loss has no ratio",
     "scrl": "problems of the world arithmetic: their subproblems are asked for and graded",
 }
+FLAGS = {"echo": " --episodes"}
+"""What a method's command cannot do without."""
 
 
 def credit(
@@ -232,7 +234,7 @@ def described(record: dict[str, Any]) -> str:
     lines += [f"  {key:<14}{value}" for key, value in shown.items() if value]
     if record["marks"]:
         lines += ["", "not from the publication:", *(f"  - {mark}" for mark in record["marks"])]
-    word = "" if record["scorer"] is None else " --scorer WORD"
+    word = FLAGS.get(record["method"], "") + ("" if record["scorer"] is None else " --scorer WORD")
     return "\n".join(
         [*lines, "", f"preceptor learn --method {record['method']}{word} --policy P --problems D --out DIR"]
     )
