@@ -91,7 +91,7 @@ def rollouts(policy: Any) -> Any:
 
 def implicit(policy: Any) -> Any:
     """The policy's own order of learning rate: the default, 1e-6, moves a model of this size nowhere."""
-    return OnlineImplicitPRM(policy.model, policy.tokenizer, lr=1e-4)
+    return OnlineImplicitPRM(policy.model, policy.tokenizer, lr=1e-4, accuracy=(0.2, 0.8))
 
 
 def judge(policy: Any) -> Any:

@@ -6,6 +6,7 @@ Run with `python -m pytest tests/credit/test_gates.py`.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -186,6 +187,14 @@ def test_ungated_a_well_formed_agent_that_does_nothing_wins() -> None:
 def test_nested_gates_open_from_the_top() -> None:
     given = agent([1.0, 1.0, 0.0], [1.0, 0.0, 1.0], [(0.5,), (0.5,), (0.5,)])
     assert rewards("g_ra_nested", *given) == [2.5, 1.0, 0.0]
+
+
+def test_no_steps_add_nothing_and_unjudged_ones_are_missed() -> None:
+    given = agent([0.0, 1.0, 0.0], [1.0, 1.0, 0.0], [(), (0.5,), (0.5,)])
+    assert rewards("g_ra", *given) == [1.0, 2.5, 0.0]
+    assert rewards("g_ra_sum", *given) == [1.0, 2.5, 0.5]
+    unjudged = replace(given[1], scores=((), None, (0.5,)))
+    np.testing.assert_equal(rewards("g_ra", given[0], unjudged), [1.0, np.nan, 0.0])
 
 
 def test_three_gates_in_a_row() -> None:

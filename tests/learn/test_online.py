@@ -148,6 +148,19 @@ def test_it_learns_which_completions_are_right_and_which_tokens_make_them_so(pol
     assert sum(sevens) / len(sevens) > sum(others) / len(others) + 1.0
 
 
+def test_prime_learns_from_problems_that_are_neither_solved_nor_hopeless(policy) -> None:
+    traces = sampled(policy)
+    ids = list(dict.fromkeys(t.problem.id for t in traces))
+    right, wrong = {ids[0]}, {ids[1]}
+    labels = [float(t.problem.id in right or (t.problem.id not in wrong and t.draw % 2)) for t in traces]
+    mixed = [(t, y) for t, y in zip(traces, labels, strict=True) if t.problem.id not in right | wrong]
+    some, alone = prm(policy, accuracy=(0.2, 0.8), lr=1e-2), prm(policy, lr=1e-2)
+    assert some.update(traces, labels)["learned_from"] == len(mixed)
+    alone.update([t for t, _ in mixed], [y for _, y in mixed])
+    pairs = zip(some.model.parameters(), alone.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
 def test_nothing_to_learn_from_changes_nothing(policy) -> None:
     traces = sampled(policy)
     for loss, labels in [("bce", [None] * len(traces)), ("pairwise", [1.0] * len(traces))]:
@@ -248,6 +261,15 @@ def test_cooper_learns_pairs_of_a_right_completion_and_its_wrong_twin(policy) ->
     signals = made.signals(traces)
     assert signals.scalars["reward"] == tuple(row[-1] for row in signals.scores)
     assert all(row[:-1] == (None,) for row in signals.scores)
+
+
+def test_cooper_learns_nothing_from_a_rewriting_that_refuses(policy) -> None:
+    assert cooper(policy, lambda traces: ["I would rather not."] * len(traces)).update(
+        sums(3), [1.0] * 3
+    ) == {
+        "pairs": 0.0,
+        "without_pair": 3.0,
+    }
 
 
 def test_cooper_leaves_out_what_is_not_confirmed_wrong(policy) -> None:

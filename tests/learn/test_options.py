@@ -327,6 +327,20 @@ def test_with_vllm_the_embedded_engine_does_not_sample(tiny_policy_dir, monkeypa
     assert made.source.usage.generated == sum(map(len, sampled["completion_ids"]))
 
 
+def test_an_attempt_without_log_probabilities_is_not_corrected_for_vllms(tiny_policy_dir) -> None:
+    """A hook's text has none; 0 would stand for a certainty, and the ratio would silence the row."""
+    made, inputs = trainer(tiny_policy_dir, "outcome")
+    made.use_vllm, made.vllm_generation = True, StandIn(made.source.policy.tokenizer.eos_token_id)
+    made.vllm_importance_sampling_correction, made._last_loaded_step = True, 0
+    made.amend = lambda items, source: [
+        replace(x, trace=replace(x.trace, logprobs=None) if k == 0 else x.trace, outcome=float(k % 2))
+        for k, x in enumerate(items)
+    ]
+    ratio = made._generate_and_score_completions(inputs)["importance_sampling_ratio"]
+    assert (ratio[0] == 1.0).all()
+    assert (ratio[1] != 1.0).all()
+
+
 def test_vllm_settings_are_handed_on_as_they_are() -> None:
     from preceptor.learn.session import grpo_config
     from preceptor.learn.settings import Settings

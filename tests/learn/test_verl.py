@@ -126,6 +126,17 @@ def test_turns_are_read_from_the_mask_and_nothing_leaks_onto_observations() -> N
     torch.testing.assert_close(advantages[0, 0], torch.tensor(2.0))
 
 
+def test_a_score_at_the_last_token_of_an_observation_is_the_last_turns() -> None:
+    """verl puts the score at the last token of a response, sampled or not."""
+    mask = torch.tensor([[1, 1, 0, 1, 1, 0, 0, 0], [1, 1, 0, 1, 0, 0, 0, 0]])
+    rewards = torch.zeros(2, 8)
+    rewards[0, 6] = 1.0
+    read, _ = verl.turns(rewards.numpy(), mask.numpy() > 0, "pp", METHODS["rloo"], Question.VALUE)
+    assert [r.outcome for r in read] == [1.0, 0.0]
+    advantages, _ = verl.estimator(METHODS["rloo"])(rewards, mask, np.array(["p", "p"]))
+    torch.testing.assert_close(advantages, torch.tensor([[1.0], [-1.0]]) * mask)
+
+
 def test_groups_are_prompts_wherever_they_stand_and_there_must_be_some() -> None:
     mask, rewards = torch.ones(4, 2), torch.tensor([[0, 1.0], [0, 5.0], [0, 0.0], [0, 3.0]])
     function = verl.estimator(METHODS["rloo"])

@@ -64,6 +64,13 @@ def learn(
     echo: Annotated[
         float | None, typer.Option(min=0.0, help="Weight of a loss on those replies; 0.1 with --method echo.")
     ] = None,
+    with_: Annotated[
+        str | None,
+        typer.Option(
+            "--with",
+            help="A curriculum or repair beside the method: h1, mr_rlvr, r3, scope_correct, srl, thinktuning.",
+        ),
+    ] = None,
     lora: Annotated[int, typer.Option(min=0, help="Rank of LoRA adapters; 0 trains all weights.")] = 0,
     eval_every: Annotated[
         int, typer.Option(min=0, help="Updates between measurements; 0: start and end.")
@@ -94,20 +101,24 @@ def learn(
 
     \b
       preceptor learn --method outcome --policy world:arithmetic --problems world:arithmetic?split=train --n 512 \\
-          --held-out world:arithmetic --steps 20 --lr 3e-4 --out runs/rl
+          --held-out world:arithmetic --steps 20 --lr 1e-4 --out runs/rl
       preceptor learn --method capo --scorer openai:http://localhost:8000#judge --policy my-model/ \\
           --problems problems.jsonl --save-every 10 --stop-on divergence --out runs/capo
       preceptor learn --method echo --episodes --policy my-model/ --problems world:minesweeper?split=train \\
           --out runs/echo
+      preceptor learn --method outcome --with scope_correct --set scorer=prm/ --set writer=big-model/ \\
+          --policy my-model/ --problems problems.jsonl --out runs/scope
       preceptor learn --method step_dpo --scorer prm/ --policy my-model/ --problems problems.jsonl --out runs/dpo
     """
     _known(method)
     online = {
         "num-iterations": num_iterations != 1, "kl": bool(kl), "lora": bool(lora), "eval-every": bool(eval_every),
         "stop-on": bool(stop_on), "report-to": bool(report_to), "episodes": episodes, "echo": echo is not None,
+        "with": with_,
     }  # fmt: skip
     by_credit = _is_credit(method)
-    _refuse(method, {"store": store, "source": source, "set": set_} if by_credit else online)
+    _refuse(method, {"store": store, "source": source} if by_credit else online)
+    hook = _hook(with_, set_ if by_credit else None, episodes)
     _loggers(report_to or ())
     asked = problems_of(problems, n, seed)
     measured = [] if held_out is None else problems_of(held_out, HELD_OUT, seed)
@@ -126,6 +137,7 @@ def learn(
             kl=kl,
             episodes=episodes,
             echo=echo,
+            hook=hook,
             lora=lora,
             eval_every=eval_every,
             monitor=_monitor(stop_on or ()),
@@ -155,6 +167,7 @@ def _reinforced(
     scorer: Any,
     episodes: bool,
     echo: float | None,
+    hook: tuple[str, Mapping[str, Any]] | None,
     **settings: Any,
 ) -> dict[str, Any]:
     from preceptor.learn import learn as train
@@ -172,6 +185,8 @@ def _reinforced(
         own |= {"sampler": _episodes(method, own)}
     if echo is not None:
         own |= {"echo": echo}
+    if hook is not None:
+        own |= _hooks(*hook, method, own, problems, settings["seed"])
     with console.stage("learn", "steps") as line:
         result = train(
             loaded, problems, out=out, method=method, held_out=held_out, progress=line, **own, **settings
@@ -200,6 +215,50 @@ def _episodes(method: str, own: Mapping[str, Any]) -> Any:
             f"--episodes: got with --method {method}, which has rollouts of its own. Leave it out."
         )
     return EpisodeSource
+
+
+def _hook(
+    name: str | None, words: Sequence[str] | None, episodes: bool
+) -> tuple[str, Mapping[str, Any]] | None:
+    """Name and settings, read before anything is loaded; for a credit method `--set` is the hook's."""
+    if name is None:
+        if words:
+            raise InputError(
+                "--set: got with a credit method and no --with, expected only with one of them: its settings are the "
+                "hook's. Leave it out."
+            )
+        return None
+    from preceptor.learn.hooks_by_name import known
+
+    try:
+        known(name)
+    except InputError as error:
+        raise InputError(f"--with: {error}") from error
+    if episodes:
+        raise InputError(
+            "--with: got with --episodes, expected one of them: hooks do not ask an environment."
+        )
+    return name, options_of(words, "--set")
+
+
+def _hooks(
+    name: str,
+    given: Mapping[str, Any],
+    method: str,
+    own: Mapping[str, Any],
+    problems: Sequence[Problem],
+    seed: int,
+) -> dict[str, Any]:
+    from preceptor.learn.hooks_by_name import hooks
+
+    if {"sampler", "prepare", "amend"} & set(own):
+        raise InputError(
+            f"--with: got with --method {method}, which has rollouts or hooks of its own. Leave it out."
+        )
+    try:
+        return hooks(name, problems, given, seed=seed, scorer=own["scorer"])
+    except InputError as error:
+        raise InputError(f"--with {name}: {error} (Settings: --set NAME=VALUE.)") from error
 
 
 def _words(record: dict[str, Any]) -> str:

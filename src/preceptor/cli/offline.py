@@ -32,7 +32,9 @@ SourceOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="NAME=VALUE: a setting of the training, e.g. beta=0.1, batch=32; repeat."),
+    typer.Option(
+        "--set", help="NAME=VALUE: a setting of the training (beta=0.1, batch=32) or of --with; repeat."
+    ),
 ]
 CHUNK = 256
 

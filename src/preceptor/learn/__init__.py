@@ -2,6 +2,7 @@
 
     run.py          learn(): from a policy, problems and a method to a trained model and its metrics
     parts.py        what learn() needs besides a method's name: signals, sampler, hooks, from one word
+    hooks_by_name.py  the hooks of data/ by name, from problems and settings
     directory.py    what a run leaves on the disk          checkpoints.py  whole or absent; resuming
     session.py      one run: trainer settings, rows        settings.py, metrics.py: the files of these names
     grpo.py         CreditGRPOTrainer: GRPO with per-token advantages from `preceptor.credit`

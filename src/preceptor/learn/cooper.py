@@ -175,7 +175,9 @@ def rewriter(policy: Policy, seed: int = 0, sampling: Sampling | None = None) ->
 
 
 def _wrong(trace: Trace, text: str) -> bool:
-    return grade(trace.problem, text, finish=Finish.STOP).verdict is Verdict.INCORRECT
+    """With an answer: a refusal would be too easy to tell."""
+    found = grade(trace.problem, text, finish=Finish.STOP)
+    return found.verdict is Verdict.INCORRECT and found.answer is not None
 
 
 def _on_last(trace: Trace, reward: float | None) -> tuple[float | None, ...] | None:

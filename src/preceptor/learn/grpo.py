@@ -21,8 +21,10 @@ Shapes: B rows of one process, C the longest completion of the batch.
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -79,6 +81,8 @@ class CreditGRPOTrainer(GRPOTrainer):
         self.last_items: list[Item] = []
         self.last_rollouts: list[Rollout] = []
         self.last_written: list[Written] = []
+        self.last_notes: Counter[str] = Counter()
+        """What a hook did, over all processes."""
         self.last_signals: Signals | None = None
         self.last_batch: AdvantageBatch | None = None
         self.last_update: dict[str, float] = {}
@@ -136,7 +140,10 @@ class CreditGRPOTrainer(GRPOTrainer):
         return {
             "prompt_ids": [self.source.prompt_ids(x.trace.problem) for x in items],
             "completion_ids": ids,
-            "logprobs": [list(x.trace.logprobs or [0.0] * len(i)) for x, i in zip(items, ids, strict=True)],
+            # unknown is NaN, which TRL does not correct for; 0 would be a certainty, and its ratio nearly 0
+            "logprobs": [
+                list(x.trace.logprobs or [math.nan] * len(i)) for x, i in zip(items, ids, strict=True)
+            ],
             "outcome": [x.outcome for x in items],
         }
 
@@ -252,6 +259,7 @@ class CreditGRPOTrainer(GRPOTrainer):
         rollouts: list[Rollout] = gather_object([self._rollout(x) for x in items])
         self.last_rollouts = rollouts
         self.last_written = gather_object([written(t) for t in traces])
+        self.last_notes = Counter(note for note in gather_object([x.note for x in items]) if note)
         gathered = time.perf_counter()
         self.last_signals = self._signals(traces, [r.outcome for r in rollouts])
         scored = time.perf_counter()

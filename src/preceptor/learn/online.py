@@ -20,6 +20,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -44,6 +45,7 @@ Loss = Callable[[torch.Tensor, Sequence[Trace], Sequence[float]], torch.Tensor |
 class OnlineImplicitPRM:
     """Scorer of progress. `tokenizer` and `model` are those of the policy at the start; both are copied.
 
+    `accuracy`: it learns from problems whose mean outcome lies between, as PRIME does (0.2, 0.8); None: from all.
     Gives `signals` with token scores, and learns through `update`; `learn()` calls both.
     """
 
@@ -57,6 +59,7 @@ class OnlineImplicitPRM:
         order: Order = "after",
         loss: Literal["bce", "pairwise"] = "bce",
         beta: float = 0.05,
+        accuracy: tuple[float, float] | None = None,
         lr: float = 1e-6,
         max_grad_norm: float = 10.0,
         micro_batch: int = 32,
@@ -66,12 +69,19 @@ class OnlineImplicitPRM:
                 f"order, loss: got {order!r}, {loss!r}, expected after/before/none and bce/pairwise."
             )
         self.tokenizer, self.order, self.beta = tokenizer, order, beta
-        self.max_grad_norm, self.micro_batch = max_grad_norm, micro_batch
+        self.accuracy, self.max_grad_norm, self.micro_batch = accuracy, max_grad_norm, micro_batch
         self.model = copy.deepcopy(model).eval().requires_grad_(True)
         self.reference = copy.deepcopy(model).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=lr)
+        filtered: dict[str, Any] = {} if accuracy is None else {"accuracy": accuracy}
         self.source = Source.of(
-            "online-implicit-prm", order=order, loss=loss, beta=beta, lr=lr, max_grad_norm=max_grad_norm
+            "online-implicit-prm",
+            order=order,
+            loss=loss,
+            beta=beta,
+            lr=lr,
+            max_grad_norm=max_grad_norm,
+            **filtered,
         )
         self.spent = Usage()
         self._loss: Loss = self._bce if loss == "bce" else self._pairwise
@@ -119,9 +129,12 @@ class OnlineImplicitPRM:
     def update(self, traces: Sequence[Trace], outcomes: Sequence[float | None]) -> dict[str, float]:
         """One optimizer step on the decided completions; figures to log."""
         decided = [(t, o) for t, o in zip(traces, outcomes, strict=True) if o is not None and t.token_ids]
+        if self.accuracy is not None:
+            decided = _between(decided, *self.accuracy)
         rows, labels = [t for t, _ in decided], [o for _, o in decided]
         # a leaf of its own: the loss is taken of the totals, and their gradient handed back a part at a time
-        totals = torch.tensor([float(x.sum()) for x in self.token_scores(rows)], requires_grad=True)
+        read = zip(self.token_scores(rows), rows, strict=True)
+        totals = torch.tensor([float(_own(x, t).sum()) for x, t in read], requires_grad=True)
         figures = {"learned_from": float(len(rows)), **_accuracy(totals, rows, labels)}
         loss = self._loss(totals, rows, labels) if rows else None
         if loss is not None:
@@ -129,7 +142,8 @@ class OnlineImplicitPRM:
             assert totals.grad is not None
             for at in range(0, len(rows), self.micro_batch):
                 part = slice(at, at + self.micro_batch)
-                own = torch.stack([x.sum() for x in self._logprobs(self.model, rows[part])])
+                passes = zip(self._logprobs(self.model, rows[part]), rows[part], strict=True)
+                own = torch.stack([_own(x, t).sum() for x, t in passes])
                 (own * totals.grad[part].to(own.device)).sum().backward()
             norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
             self.optimizer.step()
@@ -181,6 +195,19 @@ class OnlineImplicitPRM:
             found = logits.log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
             for i, (row, trace) in enumerate(zip(rows, part, strict=True)):
                 yield found[i, len(row) - 1 - len(trace.token_ids or ()) : len(row) - 1]
+
+
+def _between(decided: list[tuple[Trace, float]], low: float, high: float) -> list[tuple[Trace, float]]:
+    """Those of problems whose mean outcome is in [low, high]."""
+    found: dict[str, list[float]] = {}
+    for trace, outcome in decided:
+        found.setdefault(trace.problem.id, []).append(outcome)
+    return [(t, o) for t, o in decided if low <= fmean(found[t.problem.id]) <= high]
+
+
+def _own(x: torch.Tensor, trace: Trace) -> torch.Tensor:
+    """Of the tokens that the policy sampled: what an environment wrote is not scored."""
+    return x if trace.sampled is None else x[torch.tensor(trace.sampled, device=x.device)]
 
 
 def _steps(x: torch.Tensor, trace: Trace) -> tuple[float | None, ...] | None:

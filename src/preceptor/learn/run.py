@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,8 +112,8 @@ def learn(
     name in `preceptor.credit.METHODS` or one's own `CreditConfig`; methods that read scores need a `scorer`,
     whose question decides what progress means; one with `update` learns along. `sampler`: makes the source of
     rollouts from (policy, sampling, seed), e.g. `signals.TreeSource` for `treeps_rag`, `EpisodeSource` for agents.
-    `prepare`, `amend`: see `grpo.py`. `monitor`: a `Monitor()` with limits of one's own; by default it warns and
-    never stops a run.
+    `prepare`, `amend`: see `grpo.py`; `hooks_by_name.hooks` makes those that ship. `monitor`: a `Monitor()` with limits
+    of one's own; by default it warns and never stops a run.
 
     `save_every` N: a checkpoint every N steps; after a crash the same call with `resume=True` goes on from
     the last one and, on a CPU, ends with the same weights and rows as if nothing had happened. A finished run is
@@ -229,7 +229,29 @@ def _about(
             k: None if f is None else getattr(f, "__qualname__", type(f).__qualname__)
             for k, f in hooks.items()
         },
+        **({"hooks": told} if (told := _settings_of_hooks(hooks)) else {}),
     }
+
+
+def _settings_of_hooks(hooks: Mapping[str, Any]) -> dict[str, Any]:
+    """Class -> its fields that have a value, a fingerprint or a source; state, as a list, has none of these."""
+    found: dict[str, Any] = {}
+    for hook in (getattr(f, "__self__", f) for f in hooks.values()):
+        if is_dataclass(hook) and not isinstance(hook, type):
+            values = {f.name: _identity(getattr(hook, f.name)) for f in fields(hook)}
+            found[type(hook).__name__] = {k: v for k, v in values.items() if v is not None}
+    return found
+
+
+def _identity(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > 80:
+        return content_id(value)
+    if isinstance(value, int | float | str):
+        return value
+    if isinstance(value, Sampling):
+        return repr(value)
+    named = getattr(value, "fingerprint", None) or getattr(value, "source", None)
+    return None if named is None else str(named)
 
 
 def _credit(method: str | CreditConfig, scorer: Scorer | None) -> CreditConfig:

@@ -112,6 +112,8 @@ class Session:
             "credit": batch.stats,
             "seconds": dict(seconds),
         }
+        if trainer.last_notes:
+            row["hook"] = dict(sorted(trainer.last_notes.items()))
         warnings = []
         if fresh:
             self.seen = trainer.batches

@@ -110,7 +110,9 @@ def turns(
         size = int(np.flatnonzero(own).max(initial=-1)) + 1
         starts = [t for t in range(size) if own[t] and (t == 0 or not own[t - 1])]
         spans = tuple(zip([0, *starts[1:]], [*starts[1:], size], strict=True)) if starts else ()
-        sums = [float(reward[a:b].sum()) for a, b in spans]
+        # verl puts the score at the last token of a response, which may be an observation's
+        edges = [*(a for a, _ in spans), len(reward)]
+        sums = [float(reward[a:b].sum()) for a, b in pairwise(edges)]
         rollouts.append(_rollout(prompt, own[:size], sums[-1] if sums else None, spans))
         scores.append((*sums[:-1], None) if sums and "outcome" in credit.needs else tuple(sums))
     return rollouts, Signals(tuple(scores), question)

@@ -249,3 +249,12 @@ def test_undecided_attempts_are_not_touched() -> None:
     policy = reflects(BAD)
     assert R3L().amend(unknown, Loop(policy)) == unknown
     assert policy.asked == []
+
+
+def test_attempts_that_an_environment_answered_are_not_continued_as_text() -> None:
+    played = replace(FAILED, sampled=tuple(k > 8 for k in range(len(FAILED.token_ids))))
+    items, loop = items_of([played]), Loop(Says(lambda r: "84-30=54\nAnswer: 54\n"))
+    assert ScopeCorrect(WorldOracle(), Says(finish_rightly)).amend(items, loop) == items
+    assert ThinkTuning(Says(lambda r: "Wait."), 1.0).amend(items, loop) == items
+    assert R3L().amend(items, Loop(reflects(BAD))) == items
+    assert Interventions(names(2, "84-30=54")).build([played]).dropped == {"needs-environment": 1}

@@ -5,6 +5,8 @@ Run: python -m pytest tests/learn/data/test_rows.py
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from preceptor.errors import InputError
@@ -48,3 +50,23 @@ def test_a_row_survives_its_record_in_full() -> None:
     record = whole_row(trace(RIGHT), 0.5).to_record()
     assert record["pieces"][0]["token_ids"] == list(map(ord, RIGHT[0]))
     assert record["source"] == trace(RIGHT).id
+
+
+def test_what_an_environment_wrote_is_context_whoever_makes_the_row() -> None:
+    """Two turns, `12*7=84` is answered by `ok`: a step is a turn with its reply."""
+    text = "12*7=84\nok\n"
+    plain = trace((text, "Answer: 84\n"))
+    marks = tuple(not 8 <= k < len(text) for k in range(len(plain.token_ids)))
+    played = replace(plain, sampled=marks)
+    pieces = step_pieces(played, [1.0, 1.0], [0.5, None])
+    assert [(p.text, p.trained, p.value) for p in pieces] == [
+        ("12*7=84\n", True, None),
+        ("ok\n", False, 0.5),
+        ("Answer: 84\n", True, None),
+    ]
+    assert sum((p.token_ids for p in pieces), ()) == played.token_ids
+    assert whole_row(played).text == played.text
+    n = len(played.token_ids)
+    for trained in (None, [True] * n):
+        row = token_row(played, [1.0] * n, trained)
+        assert [(p.text, p.trained) for p in row.pieces] == [(p.text, p.trained) for p in pieces]

@@ -8,10 +8,12 @@ from __future__ import annotations
 import pytest
 
 from preceptor.annotate import MCTSRelative
+from preceptor.annotate.tools import WorldOracle
 from preceptor.learn.data import AlphaMathTraining, alphamath, mcts_nll, rest_mcts
 from preceptor.learn.data.mcts_nll import sibling_weights
 from preceptor.policy import ScriptedPolicy
 from preceptor.search import Node, Status, Tree, solve
+from preceptor.search.trees.rest_mcts import RestMcts
 from preceptor.search.trees.selection import mean_value
 from preceptor.trace import Finish, Problem
 from preceptor.worlds import arithmetic
@@ -170,3 +172,48 @@ def test_every_node_is_value_data_once_and_only_right_solutions_are_policy_data(
     scores = [s for j in labels.judgements for s in j.scores if s is not None]
     assert len(scores) == len(tree) - 1
     assert [r.text for r in rest_mcts.policy_rows(tree)] == ["".join(R)]
+
+
+def test_nodes_with_one_text_are_labelled_once_and_a_merged_sibling_is_no_dead_branch() -> None:
+    """The policy ends a line before it ends its text: an end adds a node without text."""
+    problems = arithmetic("train", 4, operations=(2, 3))
+    found = solve(ScriptedPolicy(0.3), problems, RestMcts(iterations=8), WorldOracle())
+    trees = [s.tree for s in found.solutions]
+    assert any("duplicate_of" in n.data for tree in trees for n in tree.nodes)
+    for tree in trees:
+        values = rest_mcts.tree_values(tree)
+        by_text: dict[str, set[float | None]] = {}
+        for node in tree.nodes:
+            by_text.setdefault(tree.path(node).text, set()).add(values[node.id])
+        assert all(len(found) == 1 for found in by_text.values())
+        gold = "".join(tree.problem.reference)
+        if gold in by_text:
+            assert by_text[gold] == {1.0}
+            first = tree.problem.reference[0]
+            assert min(by_text[first]) == pytest.approx(1 / len(tree.problem.reference))
+    labels = rest_mcts.value_labels(trees)
+    told = [
+        (trace.problem.id, trace.text[: step.end])
+        for trace, judged in zip(labels.traces, labels.judgements, strict=True)
+        for step, score in zip(trace.steps, judged.scores, strict=True)
+        if score is not None
+    ]
+    assert len(told) == len(set(told))
+
+
+def test_the_simple_variant_counts_steps_with_a_text_and_a_merged_sibling_as_its_original() -> None:
+    tree = grow([R])
+    end = tree[3]
+    twin = Node(4, 2, R[2], end.start, first_step=2, ends=end.ends, status=Status.PRUNED)
+    close = Node(5, 3, "", len("".join(R)), first_step=3, status=Status.DONE, finish=Finish.STOP)
+    end.status = Status.LIVE
+    tree.nodes += [twin, close]
+    assert rest_mcts.route_values(tree, close) == pytest.approx({1: 1 / 3, 2: 2 / 3, 3: 1.0, 4: 1.0})
+    assert rest_mcts.tree_values(tree)[1] == pytest.approx(1 / 3)
+
+
+def test_a_merged_sibling_leaves_an_only_child_alone() -> None:
+    tree = grow([R[:1]], values={R[0]: 0.5})
+    tree.nodes.append(Node(2, 0, R[0], ends=(len(R[0]),), status=Status.PRUNED, data={"duplicate_of": 1}))
+    (row,) = mcts_nll.tree_rows(tree, only_child=1.0)
+    assert row.text == R[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from preceptor.errors import InputError
@@ -75,3 +77,11 @@ def test_a_trigger_without_ids_is_not_mixed_with_sampled_ids() -> None:
 def test_no_trigger_is_refused() -> None:
     with pytest.raises(InputError, match="triggers"):
         InterventionPairs(Book({}), safe, [])
+
+
+def test_an_attempt_with_an_environments_words_in_it_is_dropped() -> None:
+    unsafe = trace("ask\ncomply\nAnswer: 41\n")
+    played = replace(unsafe, sampled=tuple(k > 3 for k in range(len(unsafe.token_ids))))
+    builder = InterventionPairs(Book({}), lambda ts: [False] * len(ts), [Piece("Wait.\n")])
+    built = builder.build([played], [judged(played, None, first_error=1)])
+    assert built.dropped == {"observations": 1}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from preceptor.learn.preference import (
     best_worst_pairs,
     consistent,
     crew_dpo_pairs,
+    fcp_attempts,
     orpo_pairs,
+    step_kto_attempts,
+    traj_dpo_pairs,
     w_dpo_pairs,
 )
 from tests.learn.preference.toys import judged, trace
@@ -101,3 +106,16 @@ def test_drm_pairs_do_not_depend_on_the_scale_of_a_reward(shift: float, scale: f
     given = traces("r1", "w1", "w2")
     marks = [judged(t, (None, shift + scale * s)) for t, s in zip(given, (-0.4, 0.9, 0.2))]
     assert names(best_worst_pairs(given, marks)) == [("w1", "r1")]
+
+
+def test_attempts_with_an_environments_words_in_them_are_dropped_by_every_builder() -> None:
+    given = [
+        replace(t, sampled=tuple(k > 3 for k in range(len(t.token_ids)))) for t in traces("r1", "r2", "w1")
+    ]
+    marks = [judged(t, s) for t, s in zip(given, [(1, 1), (0.5, 0.5), (0, 0)])]
+    builders = (orpo_pairs, w_dpo_pairs, crew_dpo_pairs, best_worst_pairs, traj_dpo_pairs, step_kto_attempts)
+    for build in builders:
+        built = build(given, marks)
+        assert len(built) == 0
+        assert built.dropped["observations"] == 3
+    assert fcp_attempts(given, ["good"] * 3).dropped == {"observations": 3}

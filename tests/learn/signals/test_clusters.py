@@ -86,6 +86,23 @@ def test_reliability_is_how_well_the_observations_entail_the_answer_and_reads_on
     assert max(seen) == 2000
 
 
+def test_a_reply_that_stands_in_an_episodes_text_is_an_observation_too(policy):
+    def entails(premise, answer):
+        return {"> 54\n": 1.0, "> no\n": 0.0}[premise]
+
+    text = "a\n> 54\nb\n> no\nAnswer: 54\n"
+    t = trace("a\n> 54\n", "b\n> no\n", "Answer: 54\n", of=Q)
+    own = [line[:1] != ">" for line in text.splitlines(keepends=True) for _ in line]
+    t = replace(
+        t,
+        token_ids=tuple(map(ord, text)),
+        token_ends=tuple(range(1, len(text) + 1)),
+        logprobs=None,
+        sampled=tuple(own),
+    )
+    assert AnswerSupport(policy, entails=entails).signals([t]).scalars["reliability"] == (0.5,)
+
+
 def test_the_published_example_comes_out_of_the_methods_own_source():
     rollouts = [
         replace(rollout_of(replace(t, token_ids=(1, 2), token_ends=(2, len(t.text)))), answer=a)

@@ -6,9 +6,12 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
+import torch.nn.functional as F
 
 from preceptor.credit import METHODS, compute, rollout_of
 from preceptor.errors import InputError
+from preceptor.learn.online import OnlineImplicitPRM
 from preceptor.learn.signals import LogRatios
 from preceptor.policy import prompt_ids
 from tests.learn.signals.toys import Counting, failed, problem, slow_ids, trace
@@ -37,6 +40,32 @@ def test_an_implicit_reward_is_over_its_reference_and_equal_models_say_nothing(p
     assert ratios.signals([t]).tokens[0] == pytest.approx(wanted, abs=1e-4)
     assert ratios.spent.calls == 2
     assert LogRatios(policy, policy).signals([t]).tokens[0] == pytest.approx([0.0] * len(t.token_ids))
+
+
+@pytest.mark.parametrize("loss", ["bce", "pairwise"])
+def test_a_reward_model_that_learns_along_is_asked_about_the_policys_tokens_alone(policy, other, loss):
+    made = OnlineImplicitPRM(other.model, other.tokenizer, loss=loss, beta=1.0, max_grad_norm=1e9)
+    made.reference = policy.model
+    asked = made.model  # a step is taken, but after the figures
+    right, wrong = (trace(*s, tokenizer=policy.tokenizer) for s in (STEPS, ("12*7=74\n", "Answer: 74\n")))
+    own = torch.arange(len(right.token_ids)) < 4  # an environment wrote the rest
+    right = replace(right, sampled=tuple(own.tolist()))
+    gaps = []
+    for t in (right, wrong):
+        ids = torch.tensor([[*prompt_ids(policy.tokenizer, t.problem), *t.token_ids]])
+        at = ids[0, -len(t.token_ids) :, None]
+        logps = [
+            m(ids).logits[0, -len(at) - 1 : -1].log_softmax(-1).gather(1, at)[:, 0]
+            for m in (asked, policy.model)
+        ]
+        gaps.append(logps[0] - logps[1].detach())
+    a, b = gaps[0][own].sum(), gaps[1].sum()
+    wanted = (F.softplus(-a) + F.softplus(b)) / 2 if loss == "bce" else F.softplus((b - a) / 2)
+    slopes = torch.autograd.grad(wanted, list(asked.parameters()), allow_unused=True)
+    figures = made.update([right, wrong], [1.0, 0.0])
+    assert figures["loss"] == pytest.approx(wanted.item(), rel=1e-4)
+    size = math.sqrt(sum(float(g.square().sum()) for g in slopes if g is not None))
+    assert figures["grad_norm"] == pytest.approx(size, rel=1e-3)
 
 
 def test_ids_are_read_as_sampled_not_as_a_tokenizer_would_write_them(policy, other):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from preceptor.annotate import WorldOracle
-from preceptor.credit import METHODS, Batch, compute, rollout_of
+from preceptor.credit import METHODS, Batch, Signals, compute, rollout_of
 from preceptor.credit.ops.treeps_rag import NodeAdvantage
 from preceptor.errors import InputError
 from preceptor.generation import Continuation, Sampling
@@ -292,6 +292,20 @@ def test_one_level_of_siblings_is_grpo_on_the_ratings():
     for t, a, kept in zip(found.traces, out.advantages, out.token_weights, strict=True):
         if kept.any():
             assert a[0] == pytest.approx(expected[t.text], abs=1e-6)
+
+
+def test_a_sibling_that_ends_at_once_is_not_judged_by_its_prefixs_last_step():
+    def say(r):
+        return "" if r.prefix and r.draw == 0 else f"{'bca'[r.draw]}\n"
+
+    found = NextSteps(Says(say), Letters(), width=3, depth=2, sampling=LINES).sample([PROBLEM])
+    assert [t.error and t.error.kind for t in found.traces] == [None] * 3 + ["no-step"] + [None] * 2
+    assert found.rewards == (98.0, 99.0, 97.0, None, 99.0, 97.0)
+    out = compute(found.rollouts, found.signals, METHODS["slate"])
+    first = compute(found.rollouts[:3], Signals(found.signals.scores[:3]), METHODS["slate"])
+    assert [a.tolist() for a in out.advantages[:3]] == [a.tolist() for a in first.advantages]
+    assert not out.token_weights[3].any()
+    assert not any(w[:2].any() for w in out.token_weights[4:])
 
 
 def test_a_level_ends_where_the_choice_ends_the_text():

@@ -200,3 +200,14 @@ def test_medium_prompts_repeat_and_sides_are_balanced() -> None:
     assert uni_opd.repeats([0.0, 0.5, 1.0, None]) == [1, 2, 1, 1]
     assert uni_opd.balanced([True, True, True, False]) == [True, False, False, True]
     assert uni_opd.balanced([True, True]) == [True, True]
+
+
+def test_what_an_environment_wrote_is_neither_weighed_nor_trained() -> None:
+    right = trace(RIGHT)
+    n = len(right.token_ids)
+    played = replace(right, sampled=tuple(k >= 8 for k in range(n)))
+    items = items_of([played, trace(RIGHT, draw=1)])
+    student = [(-9.0,) * 8 + (-1.0,) * (n - 8), (-1.0,) * n]
+    rows = scope_opd.scope_rows(items, student, [None, None])
+    assert [(p.trained, len(p.token_ids)) for p in rows[0].pieces] == [(False, 8), (True, n - 8)]
+    assert rows[0].pieces[1].weights == pytest.approx((1.0,) * (n - 8))

@@ -6,8 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from preceptor.search import Status
+from preceptor.annotate.tools.oracle import WorldOracle
+from preceptor.judgement import Question
+from preceptor.policy.scripted import ScriptedPolicy
+from preceptor.search import Status, solve
 from preceptor.search.trees import RestMcts
+from preceptor.worlds import arithmetic
 from tests.search.beams.tables import path, paths, run
 
 OPTIONS = {"": "ab", "a": "cd", "b": "ef", "ac": ["!1"], "ad": ["!2"], "be": ["!3"], "bf": ["!4"]}
@@ -110,3 +114,14 @@ def test_a_node_without_a_sound_step_is_given_up_after_three_tries() -> None:
     assert paths(s)["a"] == "pruned"
     assert len([n for n in s.tree.nodes if n.status is Status.REJECTED]) == 6
     assert s.answer == "1"
+
+
+def test_an_end_of_text_in_a_turn_of_its_own_is_a_solution_of_the_tree() -> None:
+    """`ScriptedPolicy` stops at every line break, so its texts end in an empty step."""
+    ps = arithmetic("test", n=6, operations=(2, 3))
+    search = RestMcts(iterations=40, width=3, repeats=True, end_gate=2.0)
+    found = solve(ScriptedPolicy(error=0.2), ps, search, WorldOracle(Question.VALUE))
+    for s in found.solutions:
+        done = [n for n in s.tree.nodes if n.role == "step" and n.status is Status.DONE]
+        assert done
+        assert all(n.data.get("why") != "too short" for n in s.tree.nodes)

@@ -66,7 +66,11 @@ METHODS: dict[str, CreditConfig] = {
 _SIOP_MARKS = ("gamma 1.0: not found, ours",)
 _VPR = ("baseline per turn index with deviation: not found, ours",)
 
+_IGPO = ("outcomes of 0 and 1 for F1, no -2 for a malformed answer: ours",)
+
 MARKS: dict[str, tuple[str, ...]] = {
+    "igpo": _IGPO,
+    "igpo_joint": _IGPO,
     "a2tgpo": (
         "map of the clip range, kappa 0.25 in [0.5, 1.5]: not found, ours",
         "weight 1 of the gains: not found, ours",

@@ -49,5 +49,5 @@ METHODS: dict[str, CreditConfig] = {
 }
 
 MARKS: dict[str, tuple[str, ...]] = {
-    "oprl": ("reference = the previous policy snapshot: (from memory)",),
+    "oprl": ("left out: a reference that follows the policy (from memory)",),
 }

@@ -21,8 +21,12 @@ METHODS: dict[str, CreditConfig] = {
 }
 
 MARKS: dict[str, tuple[str, ...]] = {
-    "slate": ("k 5, at most 4 steps: not confirmed",),
+    "slate": ("k 5, at most 4 steps: not confirmed", "goes on with the best sibling: not found, ours"),
     "treeps_rag": ("branching and form of the advantage: not found, ours",),
     "treeps_rag_local": ("branching and form of the advantage: not found, ours",),
-    "attnrl": ("offset of the influence: not found, ours", "form of the moving average: not found, ours"),
+    "attnrl": (
+        "offset of the influence: not found, ours",
+        "form of the moving average: not found, ours",
+        "whole prompts are kept or dropped: ours",
+    ),
 }

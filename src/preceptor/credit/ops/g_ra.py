@@ -47,4 +47,5 @@ class Accumulate(Op):
 
 
 def _total(x: Array) -> float:
-    return np.nan if np.isnan(x).all() else float(np.nansum(x))
+    """0 over no steps; NaN where nothing of something was judged."""
+    return np.nan if len(x) and np.isnan(x).all() else float(np.nansum(x))

@@ -23,8 +23,9 @@ behind grading and before group statistics, `items_of(traces)` being what goes i
     r3l.py            amend: retries from a pivot, reflections, in free places; `opmd_advantages`
     scrl.py           `task`: a problem with its subproblems; `correctness`, `recut`: credit by position; `SCRL`: all
 
-To add one: a file with pure functions and, for a loop, a dataclass with `prepare` or `amend`. Nothing here needs
-torch. A hook that keeps state says what to save; the others depend on their arguments and seed alone.
+To add one: a file with pure functions and, for a loop, a dataclass with `prepare` or `amend`, and a line in
+`learn.hooks_by_name`, which names it for the command line. Nothing here needs torch. A hook that
+keeps state says what to save; the others depend on their arguments and seed alone.
 """
 
 from preceptor.learn.data.alphamath import AlphaMathTraining

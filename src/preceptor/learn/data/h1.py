@@ -13,7 +13,7 @@ other adapters.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
@@ -107,17 +107,23 @@ def _distinct(first: Problem, second: Problem, constant: int) -> bool:
 
 
 def chains(pool: Sequence[Problem], horizon: int, n: int, seed: int = 0, tries: int = 200) -> list[Problem]:
-    """`n` chains of `horizon` links from `pool`, each link drawn until it fits. InputError when none does."""
+    """`n` different chains of `horizon` links from `pool`, each link drawn until it fits. InputError when none does."""
     if horizon == 1:
         return (
             [pool[stream_seed("h1", seed, k) % len(pool)] for k in range(n)]
             if n > len(pool)
             else list(pool[:n])
         )
-    return [_chain(pool, horizon, seed, k, tries) for k in range(n)]
+    found: dict[str, Problem] = {}
+    for k in range(n):
+        chain = _chain(pool, horizon, seed, k, tries, found)
+        found[chain.id] = chain
+    return list(found.values())
 
 
-def _chain(pool: Sequence[Problem], horizon: int, seed: int, k: int, tries: int) -> Problem:
+def _chain(
+    pool: Sequence[Problem], horizon: int, seed: int, k: int, tries: int, taken: Collection[str]
+) -> Problem:
     for turn in range(tries):
         chain: Problem | None = pool[stream_seed("h1", seed, k, turn) % len(pool)]
         for depth, name in enumerate(NAMES[: horizon - 1]):
@@ -127,10 +133,11 @@ def _chain(pool: Sequence[Problem], horizon: int, seed: int, k: int, tries: int)
                 if chain is not None
             )
             chain = next((c for c in fits if c is not None), None)
-        if chain is not None:
+        if chain is not None and chain.id not in taken:
             return chain
     raise InputError(
-        f"h1: got no chain of {horizon} links in {tries} tries; give a larger pool or shorter problems."
+        f"h1: got {len(taken)} chains of {horizon} links and no other in {tries} tries; give a larger pool or "
+        "shorter problems."
     )
 
 
@@ -163,6 +170,13 @@ class Horizon:
     seed: int = 0
     history: list[tuple[int, float]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        if min(self.window, self.most) < 1 or not 1 <= self.last <= len(NAMES):
+            raise InputError(
+                f"h1: got window={self.window}, most={self.most}, last={self.last}, expected at least 1 each and last "
+                f"at most {len(NAMES)}."
+            )
+
     @property
     def now(self) -> int:
         return horizon_after(
@@ -175,10 +189,10 @@ class Horizon:
         return chains(self.pool, self.now, len(problems), stream_seed(self.seed, step))
 
     def amend(self, items: Sequence[Item], source: Source) -> list[Item]:
-        known = [x.outcome for x in items if x.outcome is not None]
+        known, now = [x.outcome for x in items if x.outcome is not None], self.now
         if known:
-            self.history.append((self.now, fmean(known)))
-        return list(items)
+            self.history.append((now, fmean(known)))
+        return [replace(x, note=f"horizon-{now}") for x in items]
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": [list(x) for x in self.history]}

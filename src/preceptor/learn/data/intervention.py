@@ -69,7 +69,7 @@ class Made:
 
     kept: tuple[Intervention, ...]
     dropped: Counter[str]
-    """not-failed, no-reference, failed-call, unreadable, no-change, no-success, undecided."""
+    """not-failed, needs-environment, no-reference, failed-call, unreadable, no-change, no-success, undecided."""
     usage: Usage
 
     @property
@@ -97,6 +97,8 @@ class Interventions:
         for trace in traces:
             if outcome_of(trace) != 0.0 or not trace.steps:
                 dropped["not-failed"] += 1
+            elif trace.sampled is not None:
+                dropped["needs-environment"] += 1
             elif not trace.problem.reference:
                 dropped["no-reference"] += 1
             else:

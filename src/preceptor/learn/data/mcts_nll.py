@@ -44,10 +44,14 @@ def tree_rows(
     only_child: float = 0.0,
 ) -> list[Row]:
     """A row per step of a weight other than 0: the path before it is context. `value`: of a node, here what the
-    search backed up to it. Failed nodes are no siblings."""
+    search backed up to it. Failed nodes, and ones merged into an equal sibling, are no siblings."""
     rows = []
     for parent in tree.nodes:
-        kids = [k for k in tree.children(parent) if k.status is not Status.FAILED and k.text]
+        kids = [
+            k
+            for k in tree.children(parent)
+            if k.status is not Status.FAILED and k.text and "duplicate_of" not in k.data
+        ]
         weights = sibling_weights([value(k) for k in kids], floor=floor, only_child=only_child)
         for kid, weight in zip(kids, weights, strict=True):
             if weight:

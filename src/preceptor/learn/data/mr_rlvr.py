@@ -123,6 +123,12 @@ class MRRLVR:
     distance: Distance = "positions"
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1 or self.distance not in ("positions", "kendall"):
+            raise InputError(
+                f"mr_rlvr: got {self!r}, expected share in (0, 1] and distance 'positions' or 'kendall'."
+            )
+
     def prepare(self, problems: Sequence[Problem], step: int) -> list[Problem]:
         """The kind of task changes from step to step. InputError where a reference gives no task."""
         return [self._task(p, step) for p in problems]

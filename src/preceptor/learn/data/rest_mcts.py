@@ -6,8 +6,9 @@ least number of further steps to a right answer and e_k = 1 for a wrong step. Ov
 itself being 1; a dead branch has the d of its nearest ancestor with a right end. The simple variant (repo): on the
 route to a right end of depth D a node at depth t has t/D, its siblings off the route max((t - 2)/D, 0).
 
-Policy data are the right solutions, value data all nodes, each once. The search is `search.RestMcts`; a round is
-`supervised.self_training.rest_mcts_round`. Deviations: a tree without a right end has no values (nothing says how far
+Policy data are the right solutions, value data all nodes, each once. Nodes with one text (merged siblings, a step that
+a roll-out wrote too, an end that adds nothing) are one node. The search is `search.RestMcts`; a round is
+`supervised.rounds.rest_mcts_round`. Deviations: a tree without a right end has no values (nothing says how far
 it is), and no dead branch holds an undecided end. Left out: self-critic.
 """
 
@@ -40,12 +41,13 @@ def process_values(wrong: Sequence[bool], missing: Sequence[int]) -> tuple[list[
     return values, weights
 
 
-def distances(tree: Tree, right: dict[int, bool | None]) -> dict[int, float]:
-    """Node -> least steps to a right end, counting the node itself; infinite without one, the root's included."""
-    far = {n.id: 1.0 if right.get(n.id) else inf for n in tree.nodes}
+def distances(tree: Tree, right: dict[int, bool | None]) -> dict[str, float]:
+    """Text of a path -> least steps to a right end, counting its own last one; infinite without one."""
+    texts = [tree.path(n).text for n in tree.nodes]
+    far = dict.fromkeys(texts, inf) | {texts[i]: 1.0 for i, r in right.items() if r}
     for node in reversed(tree.nodes[1:]):
-        parent = node.parent or 0
-        far[parent] = min(far[parent], far[node.id] + 1)
+        own, before = texts[node.id], texts[node.parent or 0]
+        far[before] = min(far[before], far[own] + (own != before))
     return far
 
 
@@ -54,29 +56,35 @@ def tree_values(tree: Tree) -> dict[int, float | None]:
     undecided end."""
     right = outcomes(tree)
     far = distances(tree, right)
-    if far[0] == inf:
+    if far[""] == inf:
         return {n.id: None for n in tree.nodes}
-    unknown = {n.id for i, r in right.items() if r is None for n in tree.lineage(tree[i])}
-    values: dict[int, float | None] = {0: 0.0}
-    reach = {0: far[0]}
+    texts = [tree.path(n).text for n in tree.nodes]
+    unknown = {texts[n.id] for i, r in right.items() if r is None for n in tree.lineage(tree[i])}
+    values: dict[str, float | None] = {"": 0.0}
+    reach = {"": far[""]}
     for node in tree.nodes[1:]:
-        before, alive = values[node.parent or 0], far[node.id] < inf
-        reach[node.id] = far[node.id] if alive else reach[node.parent or 0]
-        if before is None or (not alive and node.id in unknown):
-            values[node.id] = None
+        own, above = texts[node.id], texts[node.parent or 0]
+        if own in values:
+            continue
+        before, alive = values[above], far[own] < inf
+        reach[own] = far[own] if alive else reach[above]
+        if before is None or (not alive and own in unknown):
+            values[own] = None
         else:
             sign = 1.0 if alive else -1.0
-            values[node.id] = max(0.0, before + (1.0 - before) * sign / reach[node.id])
-    return values
+            values[own] = max(0.0, before + (1.0 - before) * sign / reach[own])
+    return {n.id: values[texts[n.id]] for n in tree.nodes}
 
 
 def route_values(tree: Tree, end: Node) -> dict[int, float]:
     """The simple variant for one right end: its route and the siblings of the route's nodes."""
-    route = chain(tree, end)
+    route = [n for n in chain(tree, end) if n.text]
     values: dict[int, float] = {}
     for t, node in enumerate(route, 1):
         for sibling in tree.children(tree[node.parent or 0]):
-            values[sibling.id] = t / len(route) if sibling is node else max((t - 2) / len(route), 0.0)
+            if sibling.text:
+                off = sibling.text != node.text
+                values[sibling.id] = max((t - 2) / len(route), 0.0) if off else t / len(route)
     return values
 
 
@@ -88,13 +96,13 @@ def policy_rows(tree: Tree) -> list[Row]:
 
 
 def value_labels(trees: Sequence[Tree]) -> Labels:
-    """Judgements of value for `preceptor.reward.train`, one per path, every node in the first path that has it."""
+    """Judgements of value for `preceptor.reward.train`, one per path, every text in the first path that has it."""
     traces, judged = [], []
     for tree in trees:
-        values, told = tree_values(tree), {0}
+        values, told = tree_values(tree), {""}
         for leaf in leaves(tree):
-            fresh = {n.id: values[n.id] for n in chain(tree, leaf) if n.id not in told}
-            told |= set(fresh)
+            fresh = {n.id: values[n.id] for n in chain(tree, leaf) if tree.path(n).text not in told}
+            told |= {tree.path(tree[i]).text for i in fresh}
             trace, scores = node_values(tree, leaf, fresh)
             if any(s is not None for s in scores):
                 traces.append(trace)

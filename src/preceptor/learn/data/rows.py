@@ -84,7 +84,7 @@ def step_pieces(
     """A piece per step: weight of its log-likelihood, None for context; targets of a value head.
 
     Token ids are the trace's where it has them; a token across two steps goes with the later one
-    (`credit.token_spans`).
+    (`credit.token_spans`). What an environment wrote behind a step is a piece of its own, context.
     """
     n = len(trace.steps)
     values = [None] * n if values is None else values
@@ -93,11 +93,26 @@ def step_pieces(
     spans: Sequence[tuple[int, int] | None] = [None] * n
     if trace.token_ids is not None and trace.token_ends is not None:
         spans = token_spans([s.end for s in trace.steps], trace.token_ends)
-    pieces = []
+    pieces: list[Piece] = []
     for text, span, weight, value in zip(trace.step_texts, spans, weights, values, strict=True):
         ids = None if span is None or trace.token_ids is None else trace.token_ids[span[0] : span[1]]
-        pieces.append(Piece(text, weight is not None, 0.0 if weight is None else weight, ids, value))
+        made = Piece(text, weight is not None, 0.0 if weight is None else weight, ids, value)
+        pieces += [made] if span is None or trace.sampled is None else _without_reply(made, trace, span)
     return tuple(pieces)
+
+
+def _without_reply(step: Piece, trace: Trace, span: tuple[int, int]) -> list[Piece]:
+    """A step as the policy's turn and the environment's reply, at whose end a value stays."""
+    (a, b), ids, ends = span, step.token_ids or (), trace.token_ends or ()
+    own = b
+    while own > a and trace.sampled is not None and not trace.sampled[own - 1]:
+        own -= 1
+    if own == b:
+        return [step]
+    cut = len(step.text) - (ends[b - 1] - (ends[own - 1] if own else 0))
+    turn = Piece(step.text[:cut], step.trained, step.weights, ids[: own - a])
+    reply = Piece(step.text[cut:], False, 0.0, ids[own - a :], step.value)
+    return [turn, reply] if own > a else [reply]
 
 
 def prefix_piece(trace: Trace, chars: int, *, trained: bool, weight: float = 1.0) -> tuple[Piece, ...]:
@@ -118,12 +133,14 @@ def whole_row(trace: Trace, weight: float = 1.0, stream: str = "nll") -> Row:
 def token_row(
     trace: Trace, weights: Sequence[float], trained: Sequence[bool] | None = None, stream: str = "nll"
 ) -> Row:
-    """All of a trace with a weight for each sampled token; `trained` False makes runs of tokens context."""
+    """All of a trace with a weight for each sampled token; `trained` False makes runs of tokens context; so is what
+    an environment wrote."""
     ids, ends = trace.token_ids, trace.token_ends
     if ids is None or ends is None or len(ids) != len(weights):
         got = "no sampled tokens" if ids is None else f"{len(weights)} weights for {len(ids)} tokens"
         raise InputError(f"trace {trace.id}: got {got}, expected a weight for each sampled token")
-    kept = [True] * len(ids) if trained is None else list(trained)
+    own = trace.sampled or (True,) * len(ids)
+    kept = [a and b for a, b in zip(own, trained or own, strict=True)]
     pieces, first, at = [], 0, 0
     for k in range(1, len(ids) + 1):
         if k == len(ids) or kept[k] != kept[first]:

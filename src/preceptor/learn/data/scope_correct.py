@@ -55,7 +55,10 @@ class ScopeCorrect:
     def _wrong(self, items: Sequence[Item], source: Source) -> list[tuple[int, int]]:
         """(item, first wrong step) of those to try: `limit` of a group, in order."""
         wrong = [
-            i for i, x in enumerate(items) if x.outcome == 0.0 and x.trace.error is None and x.trace.steps
+            i
+            for i, x in enumerate(items)
+            # what an environment answered cannot be continued as text
+            if x.outcome == 0.0 and x.trace.error is None and x.trace.steps and x.trace.sampled is None
         ]
         judged = self.scorer.score([items[i].trace for i in wrong]) if wrong else []
         tried: Counter[str] = Counter()

@@ -7,8 +7,8 @@ positive and by 0 where it is negative (`supervised.losses.shaped` with `drop_ne
 not found.
 
 Fraction: not found, 0.25 is ours; 0 is GRPO. Which rollouts: by hash of (seed, trace). The prompt is ours, its
-examples are the user's. Left out: rollouts that were cut or failed. Cost: feedback and a second continuation for
-each.
+examples are the user's. Left out: rollouts that were cut, failed or were answered by an
+environment. Cost: feedback and a second continuation for each.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ class ThinkTuning:
             and trace.finish is Finish.STOP
             and bool(trace.text)
             and trace.token_ids is not None
+            and trace.sampled is None
         )
         return whole and stream_seed("thinktuning", self.seed, trace.id) < self.fraction * 2**63
 

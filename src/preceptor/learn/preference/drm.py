@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from preceptor.judgement import Judgement
 from preceptor.learn.preference.records import Built, Pair, by_problem, compare_whole
-from preceptor.learn.preference.scoring import trajectory_score
+from preceptor.learn.preference.scoring import observed, trajectory_score
 from preceptor.trace import Trace
 
 
@@ -23,7 +23,9 @@ def best_worst_pairs(traces: Sequence[Trace], judgements: Sequence[Judgement]) -
         scored: list[tuple[float, Trace]] = []
         for trace, judged in group:
             score = trajectory_score(judged, "last")
-            if trace.error is not None or score is None:
+            if observed(trace):
+                dropped["observations"] += 1
+            elif trace.error is not None or score is None:
                 dropped["unscored"] += 1
             else:
                 scored.append((score, trace))

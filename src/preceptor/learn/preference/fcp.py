@@ -17,6 +17,7 @@ from dataclasses import replace
 from preceptor.errors import InputError
 from preceptor.generation import Policy, Sampling
 from preceptor.learn.preference.records import Attempt, Built, Piece
+from preceptor.learn.preference.scoring import observed
 from preceptor.policy.sample import sample
 from preceptor.store import Store
 from preceptor.trace import Problem, Trace
@@ -47,6 +48,8 @@ def fcp_attempts(traces: Sequence[Trace], feedback: Sequence[str | None]) -> Bui
     for trace, said in zip(traces, feedback, strict=True):
         if trace.error is not None or not trace.text:
             dropped["failed"] += 1
+        elif observed(trace):
+            dropped["observations"] += 1
         elif not (said or "").strip():
             dropped["no-feedback"] += 1
         else:

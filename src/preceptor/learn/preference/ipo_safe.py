@@ -20,6 +20,7 @@ from preceptor.errors import InputError
 from preceptor.generation import Policy, Request, Sampling
 from preceptor.judgement import NO_ERROR, Judgement
 from preceptor.learn.preference.records import Built, Pair, Piece, by_problem, compare, piece
+from preceptor.learn.preference.scoring import observed
 from preceptor.policy.sample import trace_of
 from preceptor.store import Store, complete
 from preceptor.trace import Trace, stream_seed
@@ -31,7 +32,7 @@ Safe = Callable[[Sequence[Trace]], Sequence[bool | None]]
 def trigger_pool(safe: Sequence[Trace], is_trigger: Callable[[str], bool]) -> list[Piece]:
     """Distinct trigger steps of safe traces, never the last one: something must be able to follow."""
     found: dict[str, Piece] = {}
-    for trace in safe:
+    for trace in (t for t in safe if not observed(t)):
         for t, text in enumerate(trace.step_texts[:-1]):
             step = piece(trace, t, t + 1) if is_trigger(text) else None
             if step is not None:
@@ -65,7 +66,9 @@ class InterventionPairs:
         by_problem(traces, compliance)  # refuses judgements of other traces
         states = []
         for trace, judged, safe in zip(traces, compliance, verdicts, strict=True):
-            if safe is None:
+            if observed(trace):
+                dropped["observations"] += 1
+            elif safe is None:
                 dropped["undecided"] += 1
             elif not safe and judged.first_error in (None, NO_ERROR):
                 dropped["no-compliance-step"] += 1

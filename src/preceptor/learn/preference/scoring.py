@@ -34,12 +34,17 @@ def trajectory_score(judged: Judgement, aggregate: Aggregate) -> float | None:
     return float(_AGGREGATES[aggregate](known)) if len(known) == len(judged.scores) else None
 
 
+def observed(trace: Trace) -> bool:
+    """Whether an environment wrote something between the steps; no builder takes such traces."""
+    return trace.sampled is not None or any(step.observation is not None for step in trace.steps)
+
+
 def outcome_of(trace: Trace, dropped: Counter[str]) -> bool | None:
     """Whether the answer is right; None, counted, when undecided, failed, or without a step."""
     if trace.error is not None or not trace.steps:
         dropped["failed" if trace.error is not None else "no-steps"] += 1
         return None
-    if any(step.observation is not None for step in trace.steps):
+    if observed(trace):
         dropped["observations"] += 1
         return None
     found = right(trace)

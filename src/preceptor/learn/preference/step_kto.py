@@ -14,6 +14,7 @@ from preceptor.annotate.tree.tree import right
 from preceptor.credit import token_spans
 from preceptor.judgement import Judgement
 from preceptor.learn.preference.records import Attempt, Built, Piece, by_problem
+from preceptor.learn.preference.scoring import observed
 from preceptor.trace import Trace
 
 
@@ -31,6 +32,9 @@ def step_kto_attempts(
         for trace, judged in group:
             if trace.error is not None or trace.token_ids is None or trace.token_ends is None:
                 dropped["failed" if trace.error is not None else "no-ids"] += 1
+                continue
+            if observed(trace):
+                dropped["observations"] += 1
                 continue
             labels = _labels(trace, judged, threshold) if steps else ()
             good = right(trace)

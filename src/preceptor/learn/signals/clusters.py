@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import ClassVar
 
 from preceptor.credit import Signals
@@ -129,9 +130,22 @@ class AnswerSupport(Producer):
     def _reliability(self, trace: Trace, refs: Sequence[str]) -> float | None:
         if self.entails is None or not refs:
             return None
-        seen = [s.observation for s in trace.steps if s.observation]
+        seen = [*(s.observation for s in trace.steps if s.observation), *_replies(trace)]
         found = [v for o in seen if (v := self.entails(o[:LONGEST_PREMISE], refs[0])) is not None]
         return math.fsum(found) / len(found) if found else None
+
+
+def _replies(trace: Trace) -> list[str]:
+    """What an environment wrote into the text itself (`learn.episodes`), reply by reply."""
+    if trace.sampled is None or trace.token_ends is None:
+        return []
+    found, start = [], 0
+    for own, run in groupby(zip(trace.sampled, trace.token_ends, strict=True), key=lambda x: x[0]):
+        end = [e for _, e in run][-1]
+        if not own and end > start:
+            found.append(trace.text[start:end])
+        start = end
+    return found
 
 
 def _class(trace: Trace) -> str | None:

@@ -123,7 +123,7 @@ def one_critique(given: Given) -> Producer:
 
 def prime(given: Given) -> Signaller:
     """One that learns along from the policy's start; with a word that reward model, frozen, over the start."""
-    return _implicit(given, "bce")
+    return _implicit(given, "bce", (0.2, 0.8))
 
 
 def oprl(given: Given) -> Signaller:
@@ -137,11 +137,13 @@ def teacher(given: Given) -> Producer:
     return LogRatios(given.model)
 
 
-def _implicit(given: Given, loss: Literal["bce", "pairwise"]) -> Signaller:
+def _implicit(
+    given: Given, loss: Literal["bce", "pairwise"], accuracy: tuple[float, float] | None = None
+) -> Signaller:
     if given.helper is None:
         from preceptor.learn.online import OnlineImplicitPRM
 
-        return OnlineImplicitPRM(given.policy.model, given.policy.tokenizer, loss=loss)
+        return OnlineImplicitPRM(given.policy.model, given.policy.tokenizer, loss=loss, accuracy=accuracy)
     from preceptor.policy.transformers_policy import TransformersPolicy
 
     start = TransformersPolicy(copy.deepcopy(given.policy.model).eval(), given.policy.tokenizer)

@@ -3,7 +3,7 @@
 A level: `width` (5) continuations of one step each behind the prefix, all judged; the reward of a sibling is the score
 of its own step (a scorer that sums its components in {-1, 0, 1}, as published, or any other). The best sibling
 (`choose="sampled"`: any) is the next prefix, at most `depth` (4, not confirmed) levels; a level whose choice ends the
-text is the last.
+text is the last. A sibling that ends at once, without a step, is a failed trace.
 
 The rollouts are truncated: a shared prefix and one step of their own, the only one that is trained. `rollouts` and
 `signals` of the result are what `preceptor.credit` reads. Left out: real retrieval between steps. All problems take a
@@ -20,7 +20,7 @@ from typing import Literal
 from preceptor.credit import Rollout, Signals, rollout_of
 from preceptor.credit.ops.slate import truncated
 from preceptor.errors import InputError
-from preceptor.generation import Policy, Request, Sampling
+from preceptor.generation import Continuation, Policy, Request, Sampling
 from preceptor.judgement import Question, Scorer
 from preceptor.learn.signals.nodes import with_nodes
 from preceptor.policy.sample import trace_of
@@ -108,6 +108,9 @@ class NextSteps:
         self.spent += Ledger(policy=sum((a.usage for a in answers), Usage()))
         made = []
         for (before, r), a in zip(asked, answers, strict=True):
+            if a.error is None and not a.text:
+                # an end of text alone is no step: the last step of such a trace would be the prefix's own
+                a = replace(Continuation.failed("no-step", "nothing was written"), usage=a.usage)
             trace = trace_of(r.problem, a, r.prefix, earlier=before, policy=writer, seed=seed, draw=r.draw)
             ends = [s.end for s in before.steps] if before is not None else []
             if trace.error is None and len(trace.text) > len(r.prefix):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from preceptor.annotate.judges.asking import Asking, replies
 from preceptor.annotate.judges.spark import Spark
@@ -93,13 +93,11 @@ class Comparisons(Producer):
 
     def signals(self, traces: Sequence[Trace]) -> Signals:
         self.begin()
-        drawn = references([t.problem.id for t in traces], self.seed, self.calls)
+        whole = [i for i, t in enumerate(traces) if t.error is None]
+        among = references([traces[i].problem.id for i in whole], self.seed, self.calls)
+        drawn = {i: c._replace(reference=whole[c.reference]) for i, c in zip(whole, among, strict=True)}
         self.calls += 1
-        live = [
-            i
-            for i, c in enumerate(drawn)
-            if c.reference != i and traces[i].error is None and traces[c.reference].error is None
-        ]
+        live = [i for i, c in drawn.items() if c.reference != i]
         prompts = [(traces[i].problem, self._prompt(traces, i, drawn[i])) for i in live]
         found = (
             replies(self.judge, prompts, ("first", "second"), 1, self.asking, self.weigh) if prompts else []
@@ -112,6 +110,12 @@ class Comparisons(Producer):
             elif reply.score != 0.5:
                 preferred[i] = float((reply.score > 0.5) is drawn[i].first)
         return Signals(question=self.question, scalars={"preferred": tuple(preferred)})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"calls": self.calls}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.calls = state["calls"]
 
     def _prompt(self, traces: Sequence[Trace], i: int, drawn: Comparison) -> str:
         pair = [traces[i].text, traces[drawn.reference].text]

@@ -1,9 +1,10 @@
 """SCOPE distillation: learn from own right answers, from the teacher where they are wrong (abstract index 129).
 
-A prompt's rollouts are split by correctness. With lS, lT the mean token log-probabilities of student and teacher:
+A prompt's rollouts are split by correctness. With lS, lT the mean log-probabilities of student and teacher over the
+tokens that train:
 
-    right: w_i = n_c softmax_i(-lS_i / tau)    unsure right answers count more      loss: w_i NLL wrong: w_i = n_w
-    softmax_i(lT_i / tau)     where the teacher finds it plausible  loss: w_i reverse KL to the teacher
+    right: w_i = n_c softmax_i(-lS_i / tau)    unsure right answers count more       loss: w_i NLL
+    wrong: w_i = n_w softmax_i(lT_i / tau)     where the teacher finds it plausible  loss: w_i reverse KL to the teacher
 
 Weights average 1 in each part of a prompt. Each part has its own denominator: the tokens of right, and of wrong,
 rollouts of the batch. Reverse KL by its policy gradient, token advantage log pi_T - log pi_S (the k1 form). tau = 1,
@@ -66,20 +67,21 @@ def scope_rows(
     known = [
         k
         for k, x in enumerate(items)
-        if x.outcome is not None and student[k] and x.trace.token_ids is not None
+        if x.outcome is not None and student[k] and x.trace.token_ids is not None and x.rollout.mask.any()
     ]
-    means = [float(np.mean(student[k] or ())) for k in known]
-    taught = [None if not (t := teacher[k]) else float(np.mean(t)) for k in known]
+    masks = {k: items[k].rollout.mask for k in known}
+    means = [float(np.mean(np.array(student[k])[masks[k]])) for k in known]
+    taught = [None if not (t := teacher[k]) else float(np.mean(np.array(t)[masks[k]])) for k in known]
     right = [(items[k].outcome or 0.0) >= 1 for k in known]
     weights = scope_weights(means, taught, right, [items[k].group for k in known], tau)
     rows = []
     for k, w, good in zip(known, weights, right, strict=True):
         own, other, item = student[k] or (), teacher[k] or (), items[k]
         if good:
-            rows.append(token_row(item.trace, [w] * len(own), item.model_mask, RIGHT))
+            rows.append(token_row(item.trace, [w] * len(own), masks[k].tolist(), RIGHT))
         elif not np.isnan(w):
             gaps = [w * (t - s) for s, t in zip(own, other, strict=True)]
-            rows.append(token_row(item.trace, gaps, item.model_mask, WRONG))
+            rows.append(token_row(item.trace, gaps, masks[k].tolist(), WRONG))
     return rows
 
 

@@ -122,13 +122,14 @@ class RestMcts(Strategy):
         _back_up(search, leaf)
 
     def _drop_idle(self, search: Search, kid: Node) -> None:
-        """Reject a step that says nothing, or what its path has said already."""
+        """Reject a step that says nothing, or what its path has said already. An end may be empty: a policy that stops
+        at every line break ends its text in a turn of its own."""
         before = search.tree.path(search.tree[kid.parent or 0])
         text, said = (
             kid.text.strip(),
             {before.text[a:b].strip() for a, b in zip((0, *before.ends), before.ends)},
         )
-        short, again = len(text) < SHORTEST, text in said and not self.repeats
+        short, again = kid.status is Status.LIVE and len(text) < SHORTEST, text in said and not self.repeats
         if kid.status in CONTINUABLE and (short or again):
             kid.status, kid.data["why"] = Status.REJECTED, "too short" if short else "said before"
 
