@@ -115,6 +115,18 @@ def line(scheme: tuple[str, str], cells: Cells, base: Cells) -> tuple[float, str
     return float(last.mean()), "| " + " | ".join(figures) + " |"
 
 
+def alone(cell: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    return tokens(cell), accuracies(cell)
+
+
+def share_of(x: np.ndarray, y: np.ndarray, bx: np.ndarray, by: np.ndarray) -> str:
+    """Of outcome-only's tokens, how many it takes to its final accuracy; "-" where it gained nothing."""
+    if by[-1] <= by[0]:
+        return "-"
+    at = first_at(x, y, by[-1])
+    return "never" if at is None else f"{at / bx[-1]:.2f}"
+
+
 def speed(scheme: tuple[str, str], cells: Cells, base: Cells) -> str:
     """A row of the table of tokens, against outcome-only of the same seeds."""
     seeds = sorted(set(cells) & set(base))
@@ -123,9 +135,8 @@ def speed(scheme: tuple[str, str], cells: Cells, base: Cells) -> str:
     x, y = mean_curve(cells, seeds)
     bx, by = mean_curve(base, seeds)
     third = float(np.interp(bx[-1] / 3, x, y))
-    at = first_at(x, y, by[-1])
-    alone = [first_at(tokens(cells[s]), accuracies(cells[s]), accuracies(base[s])[-1]) for s in seeds]
-    each = ", ".join("never" if a is None else f"{a / tokens(base[s])[-1]:.2f}" for a, s in zip(alone, seeds))
+    at = share_of(x, y, bx, by)
+    each = ", ".join(share_of(tokens(cells[s]), accuracies(cells[s]), *alone(base[s])) for s in seeds)
     written = np.mean([c["curve"][-1]["by_scorer"] for c in cells.values()])
     read = np.mean([c["scorer_scored"] for c in cells.values()])
     figures = [
@@ -133,7 +144,7 @@ def speed(scheme: tuple[str, str], cells: Cells, base: Cells) -> str:
         f"{x[-1] / 1000:.0f}" + (f" ({written / 1000:.0f} by the scorer)" if written else ""),
         f"{read / 1000:.0f}" if read else "-",
         f"{third:.3f}",
-        "never" if at is None else f"**{at / bx[-1]:.2f}**" if at <= bx[-1] / 3 else f"{at / bx[-1]:.2f}",
+        f"**{at}**" if at[0] == "0" and float(at) <= 1 / 3 else at,
         each,
         watched(cells, 2),
         watched(cells, 3),
