@@ -129,6 +129,7 @@ SCHEMES = (
     Scheme("treeps_rag", "tree of rollouts", nothing, TreeSource),
     Scheme("igpo", "beliefs", made("igpo", False)),
     Scheme("prime", "online implicit PRM", implicit),
+    Scheme("vsrm", "oracle value at steps", oracle(Question.VALUE)),
     Scheme("g_ra", PRM, made("g_ra")),
     Scheme("p_grpo", PRM, made("p_grpo")),
     Scheme("prof", PRM, model),

@@ -77,4 +77,5 @@ MARKS: dict[str, tuple[str, ...]] = {
     "clip_delta_delta": ("alpha 1.0: not found, ours", "leave-one-out for the critic: ours"),
     "pspo_wrs": ("leave-one-out for the critic: ours",),
     "pspo_ff": ("leave-one-out for the critic: ours",),
+    "vsrm": ("the change behind a cut is paid at the cut, to the step before it: not confirmed",),
 }
