@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 nice -n 5 python benchmarks/credit.py pilot    # learning rates for `outcome`, dev split
     OMP_NUM_THREADS=1 nice -n 5 python benchmarks/credit.py run      # seed by seed; finished cells are skipped
+    OMP_NUM_THREADS=1 python benchmarks/credit.py long                    # two schemes, three times as many updates
     python benchmarks/credit.py table                                # credit.md and credit_curves.svg
 
 A cell is a scheme and a seed: `learn` from the shipped policy, the same problems in the same order, the same number of
@@ -138,6 +139,10 @@ SCHEMES = (
 )
 
 
+LONG = {"steps": 108, "eval_every": 12}
+LONGER = (SCHEMES[0], next(s for s in SCHEMES if s.name == f"vpr_pooled, {PRM}"))
+
+
 def cell(scheme: Scheme, seed: int, split: str = "test", **changed: Any) -> dict[str, Any]:
     """Train once; what came out, as one row."""
     settings = {**SETTINGS, **changed}
@@ -245,6 +250,15 @@ def run(seeds: Sequence[int], only: str, part: int, parts: int) -> None:
             report()
 
 
+def longer(seeds: Sequence[int], only: str) -> None:
+    for seed in seeds:
+        for scheme in LONGER:
+            if only in scheme.name:
+                row = {"kind": "long", **cell(scheme, seed, **LONG)}
+                keep(row)
+                print(scheme.name, seed, [c["held_out"][0] for c in row["curve"]], row["cpu"], flush=True)
+
+
 def report() -> None:
     subprocess.run([sys.executable, str(HERE / "credit_summary.py")], check=False)
 
@@ -253,7 +267,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("do", choices=("pilot", "run", "table"))
+    parser.add_argument("do", choices=("pilot", "run", "long", "table"))
     parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
     parser.add_argument(
         "--part", default="0/1", help="every n-th scheme from the k-th on, k/n: to share the work"
@@ -272,6 +286,8 @@ def main() -> None:
                 row["cpu"],
                 flush=True,
             )
+    elif args.do == "long":
+        longer(args.seeds, args.only)
     elif args.do == "run":
         run(args.seeds, args.only, *map(int, args.part.split("/")))
     else:

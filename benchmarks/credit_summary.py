@@ -23,6 +23,8 @@ BEGIN, END = "<!-- cells -->", "<!-- /cells -->"
 RESAMPLES = 2000
 BELOW = 0.05
 """A run has collapsed when it ends this far below where it started."""
+SHOWN = 0.3, 0.52
+"""Accuracies in the plot; what collapses leaves it."""
 Cells = dict[int, dict[str, Any]]
 """The cells of one scheme by seed."""
 
@@ -193,6 +195,7 @@ def table(rows: Sequence[dict[str, Any]], short: Sequence[dict[str, Any]]) -> st
         "tokens to its final accuracy, share | each seed | tokens a text | steps a text | monitor warnings |\n"
         "|---|---|---|---|---|---|---|---|---|\n" + "\n".join(speed(k, v, base) for k, v in run.items()),
         "Missing cells: " + ("; ".join(missing) + "." if missing else "none."),
+        *longer(rows),
         "## An earlier grid: small batches",
         settings(next(iter(before.values())), before),
         ranking(earlier),
@@ -229,6 +232,25 @@ def pilots(rows: Sequence[dict[str, Any]]) -> str:
     return head + "\n".join(found)
 
 
+def longer(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The runs of more updates, measurement by measurement, and when one is where outcome-only ends."""
+    found = [r for r in rows if r["kind"] == "long"]
+    if not found:
+        return []
+    base = {r["seed"]: r for r in found if r["method"] == "outcome"}
+    lines = [
+        "| scheme, its signals | seed | tokens to outcome-only's final accuracy, share | accuracy at each measurement |"
+    ]
+    lines.append("|---|---|---|---|")
+    for r in found:
+        against = base.get(r["seed"])
+        at = "-" if against is None else share_of(*alone(r), *alone(against))
+        shares = " ".join(f"{a:.3f}" for a in accuracies(r))
+        lines.append(f"| `{r['method']}`, {r['signals']} | {r['seed']} | {at} | {shares} |")
+    about = f"{found[0]['steps']} updates, measured every {found[0]['eval_every']}, else as above."
+    return ["## Longer runs", about, "\n".join(lines)]
+
+
 def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """A panel a scheme: its seeds and their mean, and outcome-only's mean."""
     _, schemes = grouped(rows)
@@ -261,7 +283,8 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
             axes.spines[["top", "right"]].set_visible(False)
             axes.set_xlim(0, 1.35 * max(tokens(c)[-1] for c in base.values()))
             axes.xaxis.set_major_formatter(short_number)
-        figure.supxlabel("generated tokens (training and scorer)")
+        panels[0].set_ylim(*SHOWN)
+        figure.supxlabel("generated tokens (training and scorer). Thin: a seed; dashed: outcome only")
         figure.supylabel("held-out accuracy")
         figure.savefig(path, metadata={"Date": None})
 

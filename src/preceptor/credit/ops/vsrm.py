@@ -5,8 +5,8 @@ Reward at step j: `acc_{j+1} - acc_j`. When that is 0, the next change that is n
 times `decay^d`; behind `horizon` zeros, 0. The last step has no next one and gets 0: the outcome goes there.
 
 So a step answers for what comes after it. Summed without a critic, a step's tokens get the last accuracy less the one
-behind the step: to be wrong early costs nothing, to be wrong late costs 1. A policy collapses so (benchmarks/credit.md);
-whether the published placement is meant so was not confirmed.
+behind the step: to be wrong early costs nothing, to be wrong late costs 1. A policy trained so collapses
+(benchmarks/credit.md); whether the published placement is meant so was not confirmed.
 
 An absent accuracy is passed over: its neighbours stand next to each other. Left out: the cutting at discourse words
 (a segmenter's work) and the sampling of answers (an annotator's).
