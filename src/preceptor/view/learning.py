@@ -236,6 +236,7 @@ def _learner(page: Report, runs: Mapping[str, Run]) -> None:
     page.section("The learner")
     figures = {
         "Loss": ("loss",), "Gradient norm": ("grad_norm",), "KL to the start": ("kl",), "Entropy": ("entropy",),
+        "Loss on what an environment wrote": ("observation_loss",),
         "Margin of the chosen side": ("margin",), "Size of the outcome's advantages": ("credit", "outcome_rms"),
         "Size of the steps' advantages": ("credit", "step_rms"),
     }  # fmt: skip
