@@ -168,5 +168,5 @@ def _text(word: str) -> str:
         try:
             return str(json.loads(word))
         except ValueError:
-            pass
+            pass  # no JSON: a word that begins with a quote
     return word

@@ -134,7 +134,7 @@ class PackedForward:
                         self._windows = layer_windows(self.body.config.get_text_config(decoder=True))
                         self.packs = same_when_packed(self)
                     except (*_FAILURES, ModelError):
-                        pass
+                        pass  # a model that refuses packed rows is read in padded ones
         finally:
             self.body.train(was_training)
 
