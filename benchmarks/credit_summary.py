@@ -1,4 +1,5 @@
-"""credit.md between its marks, and credit_curves.svg, from credit.jsonl and credit_short.jsonl (an earlier grid).
+"""credit.md between its marks, credit_curves.svg and credit_long.svg, from credit.jsonl and
+credit_short.jsonl (an earlier grid).
 
 python benchmarks/credit_summary.py
 """
@@ -233,22 +234,78 @@ def pilots(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def longer(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The runs of more updates, measurement by measurement, and when one is where outcome-only ends."""
-    found = [r for r in rows if r["kind"] == "long"]
-    if not found:
+    """The runs of more updates: means over seeds, each seed's speed, and the mean curve."""
+    schemes = long_runs(rows)
+    base = schemes.pop(("outcome", "none"), {})
+    if not base:
         return []
-    base = {r["seed"]: r for r in found if r["method"] == "outcome"}
-    lines = [
-        "| scheme, its signals | seed | tokens to outcome-only's final accuracy, share | accuracy at each measurement |"
+    head = (
+        "| scheme, its signals | seeds | accuracy at the end | less outcome-only's | "
+        "tokens to its final accuracy, share | each seed | mean accuracy at each measurement |\n"
+        "|---|---|---|---|---|---|---|"
+    )
+    lines = [head, long_line(("outcome", "none"), base, base)]
+    lines += [long_line(name, cells, base) for name, cells in schemes.items()]
+    about = next(iter(base.values()))
+    ends = [f"{accuracies(c)[0]:.3f} to {accuracies(c)[-1]:.3f}" for _, c in sorted(base.items())]
+    told = (
+        f"{about['steps']} updates; every {about['eval_every']} of them measured, {about['eval_samples']} samples of "
+        f"each held-out problem; else as above. Seeds {', '.join(map(str, sorted(base)))}; outcome-only went from "
+        f"{', '.join(ends)} (seed by seed). `credit_long.svg` has the curves."
+    )
+    return ["## Longer runs", told, "\n".join(lines)]
+
+
+def long_runs(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], Cells]:
+    found: dict[tuple[str, str], Cells] = {}
+    for r in rows:
+        if r["kind"] == "long":
+            found.setdefault((r["method"], r["signals"]), {})[r["seed"]] = r
+    return found
+
+
+def long_line(scheme: tuple[str, str], cells: Cells, base: Cells) -> str:
+    seeds = sorted(set(cells) & set(base))
+    last = np.array([cells[s]["by_problem"] for s in seeds])
+    diff = last - np.array([base[s]["by_problem"] for s in seeds])
+    curve, yardstick = mean_curve(cells, seeds), mean_curve(base, seeds)
+    at = share_of(*curve, *yardstick)
+    figures = [
+        f"`{scheme[0]}`, {scheme[1]}",
+        str(len(seeds)),
+        share(last),
+        "-" if scheme[0] == "outcome" else share(diff, sign=True),
+        f"**{at}**" if at[0] == "0" and float(at) <= 1 / 3 else at,
+        ", ".join(share_of(*alone(cells[s]), *alone(base[s])) for s in seeds),
+        " ".join(f"{a:.3f}" for a in curve[1]),
     ]
-    lines.append("|---|---|---|---|")
-    for r in found:
-        against = base.get(r["seed"])
-        at = "-" if against is None else share_of(*alone(r), *alone(against))
-        shares = " ".join(f"{a:.3f}" for a in accuracies(r))
-        lines.append(f"| `{r['method']}`, {r['signals']} | {r['seed']} | {at} | {shares} |")
-    about = f"{found[0]['steps']} updates, measured every {found[0]['eval_every']}, else as above."
-    return ["## Longer runs", about, "\n".join(lines)]
+    return "| " + " | ".join(figures) + " |"
+
+
+def plot_long(schemes: dict[tuple[str, str], Cells], path: Path) -> None:
+    """Means over seeds in one panel, seeds thin."""
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "credit", "font.size": 10}):
+        figure = Figure(figsize=(8, 4.6), layout="constrained")
+        figure.patch.set_facecolor("white")
+        axes = figure.subplots()
+        colors = ("#666666", *SERIES_LIGHT)
+        for (method, signals), color in zip(schemes, colors, strict=False):
+            cells = schemes[method, signals]
+            for cell in cells.values():
+                axes.plot(tokens(cell), accuracies(cell), color=color, linewidth=0.7, alpha=0.35)
+            x, y = mean_curve(cells, sorted(cells))
+            axes.plot(x, y, color=color, marker="o", markersize=4, linewidth=2, label=f"{method}, {signals}")
+            if method == "outcome":
+                axes.axhline(y[-1], color=color, linestyle=":", linewidth=1)
+                axes.axvline(x[-1] / 3, color=color, linestyle=":", linewidth=1)
+        axes.legend(frameon=False, loc="lower right")
+        axes.grid(color="#e2e2e2", linewidth=0.7)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_xlim(0)
+        axes.xaxis.set_major_formatter(short_number)
+        axes.set_xlabel("generated tokens. Dotted: outcome only's final accuracy, a third of its tokens")
+        axes.set_ylabel("held-out accuracy")
+        figure.savefig(path, metadata={"Date": None})
 
 
 def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
@@ -298,6 +355,8 @@ def main() -> None:
     before, _, rest = page.read_text().partition(BEGIN)
     page.write_text(f"{before}{BEGIN}\n\n{table(rows, short)}\n{END}{rest.partition(END)[2]}")
     plot(rows, HERE / "credit_curves.svg")
+    if runs := long_runs(rows):
+        plot_long(runs, HERE / "credit_long.svg")
 
 
 if __name__ == "__main__":

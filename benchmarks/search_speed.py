@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 PYTHONPATH=src python benchmarks/search_speed.py --repeat 5
     OMP_NUM_THREADS=1 PYTHONPATH=src python benchmarks/search_speed.py --profile
+    OMP_NUM_THREADS=1 PYTHONPATH=src python benchmarks/search_speed.py --repeat 3 --wide 2     # 1.6M parameters; 5: 10M
 
 Beam 4 x 4 with the shipped policy of the arithmetic world and a reward model of the same size, trained here for a few
 seconds on the oracle's labels. What is searched is the same for both: 16 first steps, then 4 steps behind each of the 4
@@ -17,11 +18,15 @@ Answers are not the same, for random streams are not; accuracy and finished solu
 process's own on its processor; repetitions are interleaved, each with a seed of its own. The fewest tokens that a
 reward model can be fed is every token of what was scored once: the size of the trie of all its rows, problem by
 problem. Ours may be below it, for problems share beginnings too.
+
+`--wide k` repeats every channel and head of the policy k times and divides what reads them by k: k^2 times the
+parameters, the same probabilities up to rounding, hence the same texts and the same search at a greater size.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import cProfile
 import json
 import platform
@@ -218,6 +223,33 @@ def reward_model(policy: TransformersPolicy, folder: Path) -> PRM:
     return PRM.load(folder)
 
 
+def widened(policy: TransformersPolicy, k: int, folder: Path) -> TransformersPolicy:
+    """The same function of text, every width `k` times; saved and opened like any other model."""
+    config = copy.deepcopy(policy.model.config)
+    for width in ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads"):
+        setattr(config, width, k * getattr(config, width))
+    config.tie_word_embeddings = False
+    wide = transformers.LlamaForCausalLM(config)
+    state = {}
+    for name, weight in policy.model.state_dict().items():
+        if weight.ndim == 1 or "embed_tokens" in name:
+            state[name] = weight.repeat(*[1] * (weight.ndim - 1), k)
+        elif name == "lm_head.weight":
+            state[name] = weight.repeat(1, k) / k
+        else:
+            state[name] = weight.repeat(k, k) / k
+    wide.load_state_dict(state)
+    wide.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+    opened = load_policy(str(folder))
+    assert isinstance(opened, TransformersPolicy)
+    ids = torch.arange(20)[None] + 40
+    with torch.inference_mode():
+        off = (opened.model(ids).logits - policy.model(ids).logits).abs().max()
+    assert off < 1e-3, f"the wider model differs by {off}"
+    return opened
+
+
 def same_scores(loop: Loop, prm: PRM, policy: TransformersPolicy, problem: Problem) -> float:
     """How far the loop's scores of some texts are from the reward model's own."""
     traces = [t for t in sample(policy, [problem], samples=8) if t.finish is Finish.STOP]
@@ -230,7 +262,9 @@ def same_scores(loop: Loop, prm: PRM, policy: TransformersPolicy, problem: Probl
 def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     policy = load_policy("world:arithmetic")
     assert isinstance(policy, TransformersPolicy)
-    prm = reward_model(policy, folder)
+    if args.wide > 1:
+        policy = widened(policy, args.wide, folder / "wide")
+    prm = reward_model(policy, folder / "prm")
     problems = load_problems("world:arithmetic?split=test", n=args.problems)
     policy.remember(KEPT)
     prm.remember(KEPT)
@@ -250,6 +284,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     ratios = sorted(t.seconds / m.seconds for m, t in zip(mine, theirs, strict=True))
     return {
         "problems": len(problems),
+        "wide": args.wide,
         "repeat": args.repeat,
         "ratio": round(statistics.median(ratios), 2),
         "ratio_range": [round(ratios[0], 2), round(ratios[-1], 2)],
@@ -289,6 +324,7 @@ def main() -> None:
     )
     parser.add_argument("--problems", type=int, default=32)
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--wide", type=int, default=1, help="times every width of both models")
     parser.add_argument("--profile", action="store_true", help="also show where our time goes")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

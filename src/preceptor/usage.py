@@ -8,6 +8,7 @@ Left out: money (a price is somebody else's number; multiply the tokens).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
+from operator import add
 from typing import Any
 
 
@@ -31,7 +32,7 @@ class Usage:
     """`2 * parameters * computed tokens` (dense part only); 0 where the size is not known."""
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return Usage(*map(add, vars(self).values(), vars(other).values()))
 
     def to_record(self) -> dict[str, Any]:
         return {k: v for k, v in asdict(self).items() if v}

@@ -86,7 +86,7 @@ class Encoder:
 
     def without(self, ids: Ids, tag: Ids) -> Ids:
         """`ids` with every copy of a one-token tag left out."""
-        return tuple(i for i in ids if i != tag[0]) if len(tag) == 1 else ids
+        return tuple(i for i in ids if i != tag[0]) if len(tag) == 1 and tag[0] in ids else ids
 
     @cached_property
     def trims(self) -> bool:
