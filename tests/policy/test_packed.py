@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from preceptor.errors import InputError
-from preceptor.policy import packed_attention
+from preceptor.policy import packed_attention, packed_together
 from preceptor.policy.packed import PackedForward
 from preceptor.policy.packed_plan import lay_out
 
@@ -98,6 +98,45 @@ def test_hidden_states_are_those_of_one_row_at_a_time(name: str, max_tokens: int
     hidden, _ = forward.hidden(ROWS, POSITIONS)
     assert forward.packs
     assert worst(hidden, one_at_a_time(body, ROWS, POSITIONS)) < 1e-5
+
+
+@pytest.mark.parametrize("max_tokens", [8192, 60])
+@pytest.mark.parametrize("name", PACKED)
+def test_many_short_ends_are_read_in_few_calls_with_the_same_numbers(
+    name: str, max_tokens: int, monkeypatch: pytest.MonkeyPatch
+):
+    """Of different lengths, behind pasts of different lengths, of this pass and of an earlier call."""
+    rng = random.Random(3)
+    stems = [draw(rng, n) for n in (5, 9, 14, 23)]
+    first = [stem + draw(rng, 1 + k % 9) for stem in stems for k in range(12)]
+    second = [row + draw(rng, 1 + k % 5) for k, row in enumerate(first)]
+    calls = []
+    for module in (packed_attention, packed_together):
+        kernel = module.sdpa
+        monkeypatch.setattr(module, "sdpa", lambda *a, f=kernel, **k: calls.append(a[0].shape) or f(*a, **k))
+    body = body_of(name)
+    forward = PackedForward(body, max_tokens=max_tokens, cache_tokens=4096)
+    forward.probe()
+    for rows in (first, second):
+        calls.clear()
+        everywhere = [list(range(len(row))) for row in rows]
+        hidden, _ = forward.hidden(rows, everywhere)
+        assert worst(hidden, one_at_a_time(body, rows, everywhere)) < 1e-5
+        segments = 2 * len(rows)  # in two layers, at least: stems are cut from the first rows
+        assert len(calls) < 0.9 * segments, "a call for each segment and layer"
+        assert max(shape[0] for shape in calls) >= 4
+
+
+def test_what_padding_could_make_large_is_read_alone():
+    """A long segment behind a past, and short ones that are too few."""
+    rng = random.Random(4)
+    stem = draw(rng, 30)
+    rows = [stem + [k, *draw(rng, n)] for k, n in enumerate((90, 95, 91, 92, 93, 94, 2, 2, 2))]
+    segments = lay_out([tuple(row) for row in rows]).fresh
+    assert all(len(members) >= packed_together.FEWEST for members in packed_together.groups(segments))
+    small = [s for members in packed_together.groups(segments) for s in members]
+    assert all(len(s.ids) * (s.start + len(s.ids)) <= packed_together.SMALL for s in small)
+    assert not {len(s.ids) for s in small} & {3}
 
 
 @pytest.mark.parametrize("name", PACKED)

@@ -269,9 +269,10 @@ class _Run:
             return roots
         rows = [r[:-1] for r in asked]
         _, cost = memory.hidden(rows, [[len(row) - 1] for row in rows])
-        for root, reused, kept in zip(asked, cost.reused, memory.keys_and_values(rows)):
-            if kept is not None:
-                self.roots[root], self.recalled[root] = (kept, 0), reused
+        kept, places = memory.keys_and_values(rows)
+        for root, reused, place in zip(asked, cost.reused, places):
+            if place is not None:
+                self.roots[root], self.recalled[root] = (kept, place), reused
         return [r for r in roots if r not in self.roots]
 
     def _prefill(self, roots: list[Ids]) -> None:

@@ -27,6 +27,7 @@ from preceptor.policy.checkpoint import version_stamp
 from preceptor.policy.engine import layer_windows
 from preceptor.policy.packed_attention import Pass, Unsupported, packed_attention
 from preceptor.policy.packed_plan import Held, Ids, Layout, Segment, batches, lay_out, packs, whole
+from preceptor.policy.packed_together import columns_of, end_to_end, gathered
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -107,17 +108,21 @@ class PackedForward:
         finally:
             self.body.train(was_training)
 
-    def keys_and_values(self, rows: Sequence[Ids]) -> list[KeysAndValues | None]:
-        """Of each row, layer by layer, (1, heads, tokens, size); None for a row that is not kept."""
-        found: list[KeysAndValues | None] = []
-        for path in self._held.paths(rows):
-            if path is None:
-                found.append(None)
-                continue
-            layers = range(len(self._windows))
-            parts = [[[s.layers[k][i][:, :, :n] for s, n in path] for i in (0, 1)] for k in layers]
-            found.append([(torch.cat(keys, dim=2), torch.cat(values, dim=2)) for keys, values in parts])
-        return found
+    def keys_and_values(self, rows: Sequence[Ids]) -> tuple[KeysAndValues, list[int | None]]:
+        """Layer by layer, (kept, heads, tokens, size), padded on the right with whatever; and where among these each
+        row is, None for a row that is not kept."""
+        paths = self._held.paths(rows)
+        kept = [path for path in paths if path]
+        if not kept:
+            return [], [None] * len(paths)
+        place = end_to_end(dict.fromkeys(span.segment for path in kept for span in path))
+        columns = torch.as_tensor(columns_of(kept, place), device=self.body.device)
+        layers = []
+        for k in range(len(self._windows)):
+            keys, values = (torch.cat([s.layers[k][i] for s in place], dim=2)[0] for i in (0, 1))
+            layers.append((gathered(keys, columns), gathered(values, columns)))
+        places = iter(range(len(kept)))
+        return layers, [next(places) if path else None for path in paths]
 
     def probe(self) -> None:
         """Find out how this body can be read, by comparing with one row at a time."""
@@ -172,7 +177,7 @@ class PackedForward:
         device = self.body.device
         ids = torch.tensor([[i for s in group for i in s.ids]], device=device)
         at = np.concatenate([np.arange(s.start, s.start + len(s.ids)) for s in group])
-        run = Pass(group, stored, self._windows)
+        run = Pass(group, stored, self._windows, device)
         with run.running():
             output = self.body(
                 input_ids=ids, position_ids=torch.as_tensor(at, device=device)[None], use_cache=False

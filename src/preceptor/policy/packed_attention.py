@@ -2,7 +2,8 @@
 
 A segment with nothing before it is one plain causal `scaled_dot_product_attention`, so padding and masks cost
 nothing. A segment behind others reads their keys and values first; where its past is the shorter part, empty
-queries stand in for the past so that the kernel's own causal mode applies, else a small mask is used.
+queries stand in for the past so that the kernel's own causal mode applies, else a small mask is used. Small
+segments behind others are read many at a time (`packed_together`).
 Registered with `AttentionInterface`; models whose attention needs more than queries, keys, values, a scale
 and a sliding window are refused (`Unsupported`).
 
@@ -21,6 +22,7 @@ from torch.nn.functional import scaled_dot_product_attention as sdpa
 from transformers import AttentionInterface
 
 from preceptor.policy.packed_plan import Segment
+from preceptor.policy.packed_together import Together, end_to_end, groups, masked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -56,14 +58,24 @@ def packed_attention(body: PreTrainedModel) -> Iterator[None]:
 class Pass:
     """One forward pass over some segments. `kept`: those whose keys and values are stored on them."""
 
-    def __init__(self, segments: Sequence[Segment], kept: set[Segment], windows: Sequence[int | None]):
+    def __init__(
+        self,
+        segments: Sequence[Segment],
+        kept: set[Segment],
+        windows: Sequence[int | None],
+        device: torch.device,
+    ):
         self.kept, self.windows = kept, windows
-        self.columns: dict[Segment, int] = {}
-        self.length = 0
-        for segment in segments:
-            self.columns[segment] = self.length
-            self.length += len(segment.ids)
+        self.columns = end_to_end(segments)
+        self.length = sum(len(s.ids) for s in segments)
         self.layer = 0
+        small = groups(segments)
+        together = {s for members in small for s in members}
+        self._alone = [s for s in segments if s not in together]
+        stored = {before: None for s in together for before, _ in s.path if before not in self.columns}
+        self._stored = list(stored)
+        place = self.columns | end_to_end(stored, self.length)
+        self._together = [Together(members, place, device) for members in small]
         self._masks: dict[tuple[int, int, int | None], torch.Tensor] = {}
 
     @contextmanager
@@ -84,16 +96,26 @@ class Pass:
     ) -> torch.Tensor:
         """query (1, H, T, D), key and value (1, K, T, D); the output is (1, T, H, D)."""
         out = query.new_empty(1, self.length, query.shape[1], value.shape[-1])
-        for segment, begin in self.columns.items():
+        if self._together:
+            keys, values = (
+                torch.cat([t, *(s.layers[self.layer][i] for s in self._stored)], dim=2)[0]
+                for i, t in enumerate((key, value))
+            )
+            for group in self._together:
+                group.attend(query[0], keys, values, window, scale, out[0])
+        for segment in self._alone:
+            begin = self.columns[segment]
             end = begin + len(segment.ids)
             q, k, v = query[:, :, begin:end], key[:, :, begin:end], value[:, :, begin:end]
-            if segment in self.kept:
-                segment.layers.append((k.clone(), v.clone()))
             if segment.path:
                 skip = 0 if window is None else max(0, segment.start - window + 1)
                 pasts = [self._past(segment, which, t, skip) for which, t in enumerate((key, value))]
                 k, v = (torch.cat([*past, own], dim=2) for past, own in zip(pasts, (k, v)))
             out[:, begin:end] = self._one(q, k, v, window, scale).transpose(1, 2)
+        for segment in self.kept:
+            begin = self.columns[segment]
+            end = begin + len(segment.ids)
+            segment.layers.append((key[:, :, begin:end].clone(), value[:, :, begin:end].clone()))
         self.layer += 1
         return out
 
@@ -124,10 +146,7 @@ class Pass:
                 q = torch.cat([q.new_zeros(1, q.shape[1], seen - new, q.shape[3]), q], dim=2)
                 return sdpa(q, k, v, is_causal=True, scale=scale, enable_gqa=grouped)[:, :, seen - new :]
             window = None
-        mask = self._mask(new, seen, window, q)
-        if grouped and q.device.type != "cpu":  # only the kernels without a mask group heads on a GPU
-            k, v = (t.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for t in (k, v))
-        return sdpa(q, k, v, attn_mask=mask, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
+        return masked(q, k, v, self._mask(new, seen, window, q), scale)
 
     def _mask(self, new: int, seen: int, window: int | None, like: torch.Tensor) -> torch.Tensor:
         """(new, seen), 0 or minus infinity: query i stands at column seen - new + i."""
