@@ -6,7 +6,7 @@
                             engine_sampling (random numbers, choice), engine_text (ids to text),
                             engine_check (is this model computed correctly?)
       packed.py             one forward pass over many rows, shared beginnings computed once (packed_plan,
-                            packed_attention, packed_check); reward models read through it too
+                            packed_attention, packed_together, packed_check); reward models read through it too
       likelihood.py         log-probabilities of given text, and the choice between next words
       next_tokens.py        what else could have come at a place (`Brancher`); next_tokens_model.py reads it
       checkpoint.py         loading without silent random weights; fingerprints

@@ -95,6 +95,13 @@ class Groups:
                 groups.append(group)
                 rows.append(row)
         self.layers = []
+        if len(sources) == 1:
+            ((source, groups, rows),) = sources.values()
+            if len(groups) == len(roots):  # one copy, or none where they lie as they are needed
+                whole = rows == list(range(source[0][0].shape[0]))
+                taken = [[t if whole else t[rows] for t in pair] for pair in source]
+                self.layers = [(k[:, :, :columns], v[:, :, :columns]) for k, v in taken]
+                return
         for layer, like in enumerate(next(iter(sources.values()))[0] if sources else ()):
             pair = [t.new_zeros(len(roots), t.shape[1], columns, t.shape[3]) for t in like]
             for source, groups, rows in sources.values():

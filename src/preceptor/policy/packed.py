@@ -222,12 +222,13 @@ class _Asks:
             if not len(asked):
                 continue
             at, place = np.asarray(asked, np.int64), np.arange(first, first + len(asked))
-            start = 0
-            for segment, count in layout.paths[row]:
-                inside = (at >= start) & (at < start + count)
-                if inside.any():
-                    self.by_segment[segment].append((at[inside] - start, place[inside]))
-                start += count
+            path = layout.paths[row]
+            ends = list(accumulate(count for _, count in path))
+            which = np.searchsorted(ends, at, side="right")
+            for k in dict.fromkeys(which.tolist()):
+                segment, count = path[k]
+                inside = which == k
+                self.by_segment[segment].append((at[inside] - (ends[k] - count), place[inside]))
             first += len(asked)
 
     def answer(
