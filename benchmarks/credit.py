@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 nice -n 5 python benchmarks/credit.py pilot    # learning rates for `outcome`, dev split
     OMP_NUM_THREADS=1 nice -n 5 python benchmarks/credit.py run      # seed by seed; finished cells are skipped
-    OMP_NUM_THREADS=1 python benchmarks/credit.py long               # two schemes, three times as many updates
+    OMP_NUM_THREADS=1 python benchmarks/credit.py long               # two schemes, 3 times as many updates, or --steps
     python benchmarks/credit.py table                                # credit.md and its pictures
 
 A cell is a scheme and a seed: `learn` from the shipped policy, the same problems in the same order, the same number of
@@ -139,7 +139,7 @@ SCHEMES = (
 )
 
 
-LONG = {"steps": 108, "eval_every": 12, "eval_samples": 4}
+LONG = {"eval_every": 12, "eval_samples": 4}
 LONGER = (SCHEMES[0], next(s for s in SCHEMES if s.name == f"vpr_pooled, {PRM}"))
 
 
@@ -250,11 +250,11 @@ def run(seeds: Sequence[int], only: str, part: int, parts: int) -> None:
             report()
 
 
-def longer(seeds: Sequence[int], only: str) -> None:
+def longer(seeds: Sequence[int], only: str, steps: int) -> None:
     for seed in seeds:
         for scheme in LONGER:
             if only in scheme.name:
-                row = {"kind": "long", **cell(scheme, seed, **LONG)}
+                row = {"kind": "long", **cell(scheme, seed, steps=steps, **LONG)}
                 keep(row)
                 print(scheme.name, seed, [c["held_out"][0] for c in row["curve"]], row["cpu"], flush=True)
 
@@ -273,6 +273,7 @@ def main() -> None:
         "--part", default="0/1", help="every n-th scheme from the k-th on, k/n: to share the work"
     )
     parser.add_argument("--only", default="", help="schemes whose name contains this")
+    parser.add_argument("--steps", type=int, default=108, help="updates of a long run")
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.do == "pilot":
@@ -287,7 +288,7 @@ def main() -> None:
                 flush=True,
             )
     elif args.do == "long":
-        longer(args.seeds, args.only)
+        longer(args.seeds, args.only, args.steps)
     elif args.do == "run":
         run(args.seeds, args.only, *map(int, args.part.split("/")))
     else:

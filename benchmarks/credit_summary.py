@@ -235,10 +235,37 @@ def pilots(rows: Sequence[dict[str, Any]]) -> str:
 
 def longer(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The runs of more updates: means over seeds, each seed's speed, and the mean curve."""
-    schemes = long_runs(rows)
-    base = schemes.pop(("outcome", "none"), {})
-    if not base:
-        return []
+    parts = []
+    for steps in lengths(rows):
+        schemes = long_runs(rows, steps)
+        base = schemes.pop(("outcome", "none"), {})
+        if base:
+            parts += [f"### {steps} updates", about_long(base), long_table(schemes, base)]
+    return ["## Longer runs", *parts] if parts else []
+
+
+def lengths(rows: Sequence[dict[str, Any]]) -> list[int]:
+    return sorted({r["steps"] for r in rows if r["kind"] == "long"})
+
+
+def long_runs(rows: Sequence[dict[str, Any]], steps: int) -> dict[tuple[str, str], Cells]:
+    found: dict[tuple[str, str], Cells] = {}
+    for r in rows:
+        if r["kind"] == "long" and r["steps"] == steps:
+            found.setdefault((r["method"], r["signals"]), {})[r["seed"]] = r
+    return found
+
+
+def about_long(base: Cells) -> str:
+    about = next(iter(base.values()))
+    ends = [f"{accuracies(c)[0]:.3f} to {accuracies(c)[-1]:.3f}" for _, c in sorted(base.items())]
+    return (
+        f"Every {about['eval_every']} updates measured, {about['eval_samples']} samples of each held-out problem; else "
+        f"as above. Seeds {', '.join(map(str, sorted(base)))}; outcome-only went from {', '.join(ends)} (seed by seed)."
+    )
+
+
+def long_table(schemes: dict[tuple[str, str], Cells], base: Cells) -> str:
     head = (
         "| scheme, its signals | seeds | accuracy at the end | less outcome-only's | "
         "tokens to its final accuracy, share | each seed | mean accuracy at each measurement |\n"
@@ -246,22 +273,7 @@ def longer(rows: Sequence[dict[str, Any]]) -> list[str]:
     )
     lines = [head, long_line(("outcome", "none"), base, base)]
     lines += [long_line(name, cells, base) for name, cells in schemes.items()]
-    about = next(iter(base.values()))
-    ends = [f"{accuracies(c)[0]:.3f} to {accuracies(c)[-1]:.3f}" for _, c in sorted(base.items())]
-    told = (
-        f"{about['steps']} updates; every {about['eval_every']} of them measured, {about['eval_samples']} samples of "
-        f"each held-out problem; else as above. Seeds {', '.join(map(str, sorted(base)))}; outcome-only went from "
-        f"{', '.join(ends)} (seed by seed). `credit_long.svg` has the curves."
-    )
-    return ["## Longer runs", told, "\n".join(lines)]
-
-
-def long_runs(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], Cells]:
-    found: dict[tuple[str, str], Cells] = {}
-    for r in rows:
-        if r["kind"] == "long":
-            found.setdefault((r["method"], r["signals"]), {})[r["seed"]] = r
-    return found
+    return "\n".join(lines)
 
 
 def long_line(scheme: tuple[str, str], cells: Cells, base: Cells) -> str:
@@ -282,29 +294,37 @@ def long_line(scheme: tuple[str, str], cells: Cells, base: Cells) -> str:
     return "| " + " | ".join(figures) + " |"
 
 
-def plot_long(schemes: dict[tuple[str, str], Cells], path: Path) -> None:
-    """Means over seeds in one panel, seeds thin."""
+def plot_long(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """A panel a length: means over seeds, seeds thin."""
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "credit", "font.size": 10}):
-        figure = Figure(figsize=(8, 4.6), layout="constrained")
+        figure = Figure(figsize=(6 * len(lengths(rows)), 4.4), layout="constrained")
         figure.patch.set_facecolor("white")
-        axes = figure.subplots()
-        colors = ("#666666", *SERIES_LIGHT)
-        for (method, signals), color in zip(schemes, colors, strict=False):
-            cells = schemes[method, signals]
-            for cell in cells.values():
-                axes.plot(tokens(cell), accuracies(cell), color=color, linewidth=0.7, alpha=0.35)
-            x, y = mean_curve(cells, sorted(cells))
-            axes.plot(x, y, color=color, marker="o", markersize=4, linewidth=2, label=f"{method}, {signals}")
-            if method == "outcome":
-                axes.axhline(y[-1], color=color, linestyle=":", linewidth=1)
-                axes.axvline(x[-1] / 3, color=color, linestyle=":", linewidth=1)
-        axes.legend(frameon=False, loc="lower right")
-        axes.grid(color="#e2e2e2", linewidth=0.7)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.set_xlim(0)
-        axes.xaxis.set_major_formatter(short_number)
-        axes.set_xlabel("generated tokens. Dotted: outcome only's final accuracy, a third of its tokens")
-        axes.set_ylabel("held-out accuracy")
+        panels = figure.subplots(1, len(lengths(rows)), squeeze=False, sharey=True)[0]
+        for axes, steps in zip(panels, lengths(rows), strict=True):
+            schemes = long_runs(rows, steps)
+            for ((method, signals), cells), color in zip(
+                schemes.items(), ("#666666", *SERIES_LIGHT), strict=False
+            ):
+                for cell in cells.values():
+                    axes.plot(tokens(cell), accuracies(cell), color=color, linewidth=0.7, alpha=0.35)
+                x, y = mean_curve(cells, sorted(cells))
+                axes.plot(
+                    x, y, color=color, marker="o", markersize=4, linewidth=2, label=f"{method}, {signals}"
+                )
+                if method == "outcome":
+                    axes.axhline(y[-1], color=color, linestyle=":", linewidth=1)
+                    axes.axvline(x[-1] / 3, color=color, linestyle=":", linewidth=1)
+            seeds = len(next(iter(schemes.values())))
+            axes.set_title(f"{steps} updates, {seeds} seeds", loc="left", fontsize=10)
+            axes.grid(color="#e2e2e2", linewidth=0.7)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.set_xlim(0)
+            axes.xaxis.set_major_formatter(short_number)
+        panels[0].legend(frameon=False, loc="lower right")
+        figure.supxlabel(
+            "generated tokens. Thin: a seed; dotted: outcome only's final accuracy, a third of its tokens"
+        )
+        figure.supylabel("held-out accuracy")
         figure.savefig(path, metadata={"Date": None})
 
 
@@ -355,8 +375,8 @@ def main() -> None:
     before, _, rest = page.read_text().partition(BEGIN)
     page.write_text(f"{before}{BEGIN}\n\n{table(rows, short)}\n{END}{rest.partition(END)[2]}")
     plot(rows, HERE / "credit_curves.svg")
-    if runs := long_runs(rows):
-        plot_long(runs, HERE / "credit_long.svg")
+    if lengths(rows):
+        plot_long(rows, HERE / "credit_long.svg")
 
 
 if __name__ == "__main__":
