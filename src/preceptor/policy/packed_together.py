@@ -2,8 +2,8 @@
 
 A search reads some hundred continuations of a few tokens each, every one behind its own past. One call a segment and
 layer then costs more than its arithmetic. Here segments of like size are padded to one rectangle with a mask; their
-keys and values are gathered by one index, made once a pass and used by every layer. What padding adds is at most
-four times the small part; segments above `SMALL` are left to the loop, where no token is padding.
+keys and values are gathered by one index, made once a pass and used by every layer. Padding less than doubles each
+side of a rectangle. Segments above `SMALL` are left to the loop of `packed_attention`, which pads nothing.
 
 Shapes: T packed tokens, T' packed and stored ones, B segments, N new tokens at most, S seen ones at most, H heads,
 K key heads, D size of a head.
