@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 nice -n 5 python benchmarks/credit.py pilot    # learning rates for `outcome`, dev split
     OMP_NUM_THREADS=1 nice -n 5 python benchmarks/credit.py run      # seed by seed; finished cells are skipped
-    OMP_NUM_THREADS=1 python benchmarks/credit.py long               # two schemes, 3 times as many updates, or --steps
+    OMP_NUM_THREADS=1 python benchmarks/credit.py long               # some schemes, 3 times as many updates, or --steps
     python benchmarks/credit.py table                                # credit.md and its pictures
 
 A cell is a scheme and a seed: `learn` from the shipped policy, the same problems in the same order, the same number of
@@ -140,7 +140,11 @@ SCHEMES = (
 
 
 LONG = {"eval_every": 12, "eval_samples": 4}
-LONGER = (SCHEMES[0], next(s for s in SCHEMES if s.name == f"vpr_pooled, {PRM}"))
+LONGER = tuple(
+    s
+    for s in SCHEMES
+    if s.method in ("outcome", "g_ra", "prof") or s.name in (f"vpr_pooled, {PRM}", f"progress, {PRM}")
+)
 
 
 def cell(scheme: Scheme, seed: int, split: str = "test", **changed: Any) -> dict[str, Any]:
