@@ -309,18 +309,23 @@ def plot_long(rows: Sequence[dict[str, Any]], path: Path) -> None:
                     axes.plot(tokens(cell), accuracies(cell), color=color, linewidth=0.7, alpha=0.35)
                 x, y = mean_curve(cells, sorted(cells))
                 axes.plot(
-                    x, y, color=color, marker="o", markersize=4, linewidth=2, label=f"{method}, {signals}"
+                    x,
+                    y,
+                    color=color,
+                    marker="o",
+                    markersize=4,
+                    linewidth=2,
+                    label=f"{method}, {signals}: {len(cells)} seeds",
                 )
                 if method == "outcome":
                     axes.axhline(y[-1], color=color, linestyle=":", linewidth=1)
                     axes.axvline(x[-1] / 3, color=color, linestyle=":", linewidth=1)
-            seeds = len(next(iter(schemes.values())))
-            axes.set_title(f"{steps} updates, {seeds} seeds", loc="left", fontsize=10)
+            axes.set_title(f"{steps} updates", loc="left", fontsize=10)
             axes.grid(color="#e2e2e2", linewidth=0.7)
             axes.spines[["top", "right"]].set_visible(False)
             axes.set_xlim(0)
             axes.xaxis.set_major_formatter(short_number)
-        panels[0].legend(frameon=False, loc="lower right")
+            axes.legend(frameon=False, loc="lower right")
         figure.supxlabel(
             "generated tokens. Thin: a seed; dotted: outcome only's final accuracy, a third of its tokens"
         )
