@@ -20,7 +20,7 @@ reward model can be fed is every token of what was scored once: the size of the 
 problem. Ours may be below it, for problems share beginnings too.
 
 `--wide k` repeats every channel and head of the policy k times and divides what reads them by k: k^2 times the
-parameters, the same probabilities up to rounding, hence the same texts and the same search at a greater size.
+parameters, the same probabilities up to rounding, so a search of the same shape at a greater size.
 """
 
 from __future__ import annotations
