@@ -275,6 +275,15 @@ def test_the_page_can_be_drawn_again(run, capsys):
     capsys.readouterr()
 
 
+def test_the_page_is_written_where_it_is_asked_for(run, tmp_path, capsys):
+    other = tmp_path / "other.html"
+    assert main(["view", str(run[0]), "--out", str(other)]) == 0
+    assert capsys.readouterr().out.strip() == str(other)
+    assert other.read_bytes() == (run[0] / "compare.html").read_bytes()
+    assert main(["view", str(run[0]), "--out", str(tmp_path)]) == 2
+    assert f"got the directory {tmp_path}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words, said",
     [

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from preceptor.cli import main
 from preceptor.errors import InputError
 from preceptor.recipes import DemoConfig, run_demo
 from preceptor.view.demo import write_report
@@ -75,6 +76,9 @@ def test_the_report_shows_every_part_and_is_the_same_when_drawn_again(finished):
     out, _, _ = finished
     first = write_report(out).read_bytes()
     assert write_report(out).read_bytes() == first
+    other = out.parent / "elsewhere.html"
+    assert main(["view", str(out), "--out", str(other)]) == 0
+    assert other.read_bytes() == first
     page = first.decode()
     for part in (
         "Step labels",

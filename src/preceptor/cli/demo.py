@@ -122,7 +122,7 @@ def view(
         typer.Argument(help="Directory of a run (of several trainings), or a file of benchmarks/labels.py."),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="The page, where RUN is a file, has trees or is a training.")
+        Path | None, typer.Option("--out", help="The page to write; by default beside what it draws.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -135,6 +135,10 @@ def view(
       preceptor view runs/outcome runs/pure --out trainings.html
       preceptor view benchmarks/labels.jsonl --out labels.html
     """
+    if out is not None and out.is_dir():
+        raise InputError(
+            f"--out: got the directory {out}, expected a file to write, such as {out}/report.html"
+        )
     drawn = _learned(run, out) or _drawn(run[0], out)
     console.emit({"report": str(drawn)}, as_json, str(drawn))
 
@@ -148,10 +152,6 @@ def _learned(runs: list[Path], out: Path | None) -> Path | None:
     if len(runs) > 1 and out is None:
         raise InputError(
             f"--out: got none for {len(runs)} runs, expected the page to write, e.g. --out trainings.html"
-        )
-    if out is not None and out.is_dir():
-        raise InputError(
-            f"--out: got the directory {out}, expected a file to write, such as {out}/report.html"
         )
     return write_learning(runs, out or runs[0] / "report.html")
 
@@ -181,7 +181,7 @@ def _drawn(run: Path, out: Path | None) -> Path:
         json.loads((run / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{run / 'config.json'}: not JSON ({error}). Run preceptor demo again.") from error
-    return write_report(run)
+    return write_report(run, out)
 
 
 def _searched(run: Path, out: Path | None) -> Path | None:
@@ -190,5 +190,5 @@ def _searched(run: Path, out: Path | None) -> Path | None:
     from preceptor.view.trees import has_trees, write_trees
 
     if (run / "compare.json").is_file():
-        return write_comparison(run)
+        return write_comparison(run, out)
     return write_trees(run, out) if has_trees(run) else None

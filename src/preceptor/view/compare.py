@@ -30,7 +30,7 @@ INK_LIGHT = {"ink": "#1b1d21", "muted": "#5b616b", "grid": "#e3e5e8", "paper": "
 INK_DARK = {"ink": "#e8e8e6", "muted": "#a0a6af", "grid": "#34373c", "paper": "#17181b"}
 
 
-def write_comparison(run: str | Path) -> Path:
+def write_comparison(run: str | Path, out: Path | None = None) -> Path:
     """Write compare.html and compare.svg beside compare.json; `InputError` where that is not one."""
     run = Path(run)
     try:
@@ -41,7 +41,7 @@ def write_comparison(run: str | Path) -> Path:
         raise InputError(
             f"{run / 'compare.json'}: got {error!r}, expected what `preceptor compare` writes. Run it again."
         ) from error
-    return page.write(run / "compare.html")
+    return page.write(out or run / "compare.html")
 
 
 def comparison_page(record: Mapping[str, Any]) -> Report:

@@ -30,8 +30,8 @@ class _Bin:
         self.mean_target: float = record["mean_target"]
 
 
-def write_report(run: str | Path) -> Path:
-    """Write `report.html` into the directory of a run; InputError when its files are not whole."""
+def write_report(run: str | Path, out: Path | None = None) -> Path:
+    """Write `out`, by default `report.html` in the directory of a run; InputError when its files are not whole."""
     run = Path(run)
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     rows = {row["stage"]: row for _, row in read_jsonl(run / "metrics.jsonl", {"stage": str})}
@@ -50,7 +50,7 @@ def write_report(run: str | Path) -> Path:
     _traces(page, run, rows)
     page.section("How these figures came about")
     page.provenance({"command": "preceptor demo", **config})
-    return page.write(run / "report.html")
+    return page.write(out or run / "report.html")
 
 
 def _estimate(record: dict[str, Any] | None) -> Estimate | None:
